@@ -1,0 +1,2 @@
+//! howdah
+fn main() {}

@@ -1,0 +1,1 @@
+//! The datanode as a state machine: replicas, their states, reports and commands.

@@ -1,0 +1,3 @@
+//! The namenode as a state machine: namespace, leases, blocks and datanodes.
+
+pub mod blocks;

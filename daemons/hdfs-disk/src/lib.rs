@@ -1,0 +1,4 @@
+//! HDFS's disk formats as values: edit log, image, storage folders, replica files. Bytes in, values
+//! out, and back; the only port to a disk is the [`disk::Disk`] trait.
+
+pub mod proto;
