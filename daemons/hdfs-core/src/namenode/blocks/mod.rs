@@ -62,6 +62,10 @@ pub struct BlockManager {}
 
 #[allow(unused_variables, clippy::todo, clippy::needless_pass_by_value, missing_docs)]
 impl BlockManager {
+    /// An empty block map for a namenode with this configuration.
+    pub fn new(config: &super::Config) -> Self {
+        Self {}
+    }
     // ---- the namespace's side, called alike when ops are applied live and replayed ----
 
     /// A block enters the namespace. `Complete` for closed files of an image or replay; such blocks
