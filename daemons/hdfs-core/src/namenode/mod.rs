@@ -7,6 +7,7 @@
 pub mod blocks;
 mod caller;
 mod config;
+mod datanodes;
 mod driver;
 mod durable;
 mod log;

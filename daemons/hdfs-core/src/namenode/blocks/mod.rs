@@ -2,9 +2,12 @@
 //! exist, datanode reports say where they are, and everything else follows from the two.
 
 use hdfs_wire::Fault;
-use hdfs_wire::proto::hdfs::{DatanodeInfoProto, LocatedBlockProto};
+use hdfs_wire::proto::hdfs::{DatanodeIdProto, DatanodeInfoProto, LocatedBlockProto};
 
 use crate::Millis;
+
+#[allow(dead_code)]
+mod settings;
 
 /// A block as clients and datanodes name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,6 +48,10 @@ pub struct PlacementRequest<'a> {
     pub existing: &'a [String],
     /// `host:port` or `ip:port` of nodes the client would like.
     pub favored: &'a [String],
+    /// The file's storage policy (7 = HOT; 0 = not set, which means HOT).
+    pub policy: u8,
+    /// NO_LOCAL_WRITE: not on the writer's own node if another one has room.
+    pub avoid_local: bool,
 }
 
 /// One chosen storage of one datanode.
@@ -62,10 +69,35 @@ pub struct BlockManager {}
 
 #[allow(unused_variables, clippy::todo, clippy::needless_pass_by_value, missing_docs)]
 impl BlockManager {
-    /// An empty block map for a namenode with this configuration.
+    /// An empty map that waits for the namespace: safe mode is on until [`Self::loaded`].
     pub fn new(config: &super::Config) -> Self {
         Self {}
     }
+    /// Image and edits are in: safe mode starts to count (or ends at once with no blocks).
+    pub fn loaded(&mut self, now: Millis) {
+        todo!()
+    }
+    /// Once a second: dead and stale nodes, safe mode, replication work, recovery retries.
+    pub fn tick(&mut self, now: Millis) {
+        todo!()
+    }
+    /// Is any kind of safe mode on?
+    pub fn in_safe_mode(&self) -> bool {
+        todo!()
+    }
+    /// The lines after "Name node is in safe mode.\n"; `None` when safe mode is off.
+    pub fn safe_mode_details(&self, now: Millis) -> Option<String> {
+        todo!()
+    }
+    /// `dfsadmin -safemode enter`.
+    pub fn enter_safe_mode(&mut self) {
+        todo!()
+    }
+    /// `dfsadmin -safemode leave` and `forceExit`.
+    pub fn leave_safe_mode(&mut self, now: Millis) {
+        todo!()
+    }
+
     // ---- the namespace's side, called alike when ops are applied live and replayed ----
 
     /// A block enters the namespace. `Complete` for closed files of an image or replay; such blocks
@@ -138,6 +170,33 @@ impl BlockManager {
     /// Starts (or restarts after its timeout) recovery of a block whose writer is gone: the next
     /// heartbeat of the chosen primary carries the command. False when one is under way.
     pub fn start_recovery(&mut self, now: Millis, id: i64, recovery_stamp: u64) -> bool {
+        todo!()
+    }
+    /// The same, to make a block shorter: datanodes cut it to `length`.
+    pub fn start_truncate(
+        &mut self,
+        now: Millis,
+        id: i64,
+        recovery_stamp: u64,
+        length: u64,
+    ) -> bool {
+        todo!()
+    }
+    /// The end of a recovery (commitBlockSynchronization): stamp and length are these, and exactly
+    /// these storages hold finalized replicas. `commit` then completes the block.
+    pub fn finish_recovery(&mut self, block: Block, targets: &[Target]) {
+        todo!()
+    }
+    /// The pipeline of a block being written, or the replicas of a complete one.
+    pub fn locations(&self, id: i64) -> Vec<Target> {
+        todo!()
+    }
+    /// Maps what a client sent back (uuid, or address when the uuid is unknown) to a target.
+    pub fn target_of(&self, node: &DatanodeIdProto, storage_uuid: &str) -> Option<Target> {
+        todo!()
+    }
+    /// The file a block belongs to.
+    pub fn file_of(&self, id: i64) -> Option<u64> {
         todo!()
     }
     /// The recovery stamp under way for a block.
