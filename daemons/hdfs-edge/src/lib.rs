@@ -1,1 +1,10 @@
-//! hdfs-edge
+//! What every daemon shares around its core: configuration, listeners, RPC, disks, HTTP, metrics,
+//! logging. It knows sockets, files and clocks, and no rule of the namespace.
+
+pub mod config;
+pub mod daemon;
+pub mod groups;
+pub mod http;
+pub mod keys;
+pub mod metrics;
+pub mod net;
