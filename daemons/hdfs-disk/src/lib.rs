@@ -4,5 +4,6 @@
 pub mod disk;
 pub mod edits;
 pub mod image;
+mod pb;
 pub mod proto;
 pub mod types;

@@ -85,10 +85,6 @@ pub struct CachePool {
 ///
 /// `rpc` is the call that caused it. Every variant names its opcode.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the largest variant is also the most frequent; a box would cost each create"
-)]
 #[expect(missing_docs, reason = "fields are the words of the format; see the module's text")]
 pub enum EditOp {
     /// 0: a file is created and open for write (with `overwrite`, an existing file goes first).
@@ -189,7 +185,7 @@ pub enum EditOp {
         permission: Permission,
         rpc: RpcIds,
     },
-    /// 46: `block` is the last block when the cut is inside it.
+    /// 46: `block` is the last block when the cut is inside it. Java keeps no call ids here.
     Truncate {
         path: String,
         client_name: String,
@@ -197,7 +193,6 @@ pub enum EditOp {
         new_length: u64,
         timestamp: i64,
         block: Option<BlockRecord>,
-        rpc: RpcIds,
     },
     /// 22
     ReassignLease { holder: String, path: String, new_holder: String },
