@@ -8,3 +8,4 @@ pub mod http;
 pub mod keys;
 pub mod metrics;
 pub mod net;
+pub mod rpc;

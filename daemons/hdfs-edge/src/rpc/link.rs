@@ -1,0 +1,219 @@
+//! What a connection shares with those who answer its calls: one output buffer, and the waker of
+//! the task that empties it. Hundreds of late replies cost one wake.
+
+use std::sync::Arc;
+use std::task::Waker;
+
+use bytes::{Bytes, BytesMut};
+use hdfs_wire::Fault;
+use hdfs_wire::rpc::CallHeader;
+use hdfs_wire::rpc::server::{encode_fault, encode_success};
+use parking_lot::Mutex;
+use prost::Message;
+
+use super::Metrics;
+use super::budget::Held;
+
+/// The shared part of one connection.
+#[derive(Debug)]
+pub(super) struct Link {
+    state: Mutex<State>,
+    output_max: usize,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    output: BytesMut,
+    /// Set only while the task sleeps.
+    waker: Option<Waker>,
+    answered: Answered,
+    /// Nobody will send what is appended.
+    closed: bool,
+    /// The server goes down: no more calls are read.
+    stopping: bool,
+    /// More output waits than the peer may make us hold.
+    overflow: bool,
+}
+
+/// How many calls, of how many bytes, were answered since the connection began.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Answered {
+    pub(super) calls: u64,
+    pub(super) bytes: u64,
+}
+
+/// What the task finds when it looks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Look {
+    pub(super) answered: Answered,
+    pub(super) stopping: bool,
+    pub(super) overflow: bool,
+}
+
+impl Link {
+    pub(super) fn new(output_max: usize, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::default(), output_max, metrics })
+    }
+
+    /// Swaps `drained` (which is empty) for the output that waits.
+    pub(super) fn take_output(&self, drained: &mut BytesMut) -> Look {
+        debug_assert!(drained.is_empty());
+        let mut state = self.state.lock();
+        if !state.output.is_empty() {
+            std::mem::swap(&mut state.output, drained);
+        }
+        state.look()
+    }
+
+    /// Lets `append` write to the output from within the task.
+    pub(super) fn append(&self, append: impl FnOnce(&mut BytesMut)) {
+        append(&mut self.state.lock().output);
+    }
+
+    /// Leaves `waker` for the next reply; `false`, and nothing left, when output waits already.
+    pub(super) fn sleep(&self, waker: &Waker, seen: Look) -> bool {
+        let mut state = self.state.lock();
+        if !state.output.is_empty() || state.stopping != seen.stopping {
+            return false;
+        }
+        // An idle connection holds no buffer.
+        state.output = BytesMut::new();
+        match &state.waker {
+            Some(held) if held.will_wake(waker) => {}
+            _ => state.waker = Some(waker.clone()),
+        }
+        true
+    }
+
+    /// As [`Self::sleep`] for a task that waits for its peer to take output.
+    pub(super) fn sleep_blocked(&self, waker: &Waker) {
+        self.state.lock().waker = Some(waker.clone());
+    }
+
+    /// Tells the task to answer what it has and end.
+    pub(super) fn stop(&self) {
+        let waker = {
+            let mut state = self.state.lock();
+            state.stopping = true;
+            state.waker.take()
+        };
+        wake(waker);
+    }
+
+    /// The connection is gone; later replies are thrown away.
+    pub(super) fn close(&self) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        state.output = BytesMut::new();
+        state.waker = None;
+    }
+
+    fn finish(&self, cost: u64, append: impl FnOnce(&mut BytesMut)) {
+        let waker = {
+            let mut state = self.state.lock();
+            if state.closed {
+                return;
+            }
+            state.overflow |= state.output.len() > self.output_max;
+            if !state.overflow {
+                append(&mut state.output);
+            }
+            state.answered.calls += 1;
+            state.answered.bytes += cost;
+            state.waker.take()
+        };
+        wake(waker);
+    }
+}
+
+impl State {
+    fn look(&self) -> Look {
+        let Self { answered, stopping, overflow, .. } = *self;
+        Look { answered, stopping, overflow }
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+/// The right, and the duty, to answer one call. Dropped without an answer it answers with an
+/// `IOException`, so that no client waits for ever.
+#[derive(Debug)]
+pub struct Responder {
+    /// Taken by the answer.
+    link: Option<Arc<Link>>,
+    head: CallHeader,
+    cost: u64,
+    /// The call's bytes stay on the account until it is answered.
+    _held: Option<Held>,
+}
+
+impl Responder {
+    pub(super) fn new(link: Arc<Link>, head: &CallHeader, cost: u64, held: Option<Held>) -> Self {
+        let head = CallHeader {
+            call_id: head.call_id,
+            retry: head.retry,
+            client_id: head.client_id.clone(),
+            ..CallHeader::default()
+        };
+        Self { link: Some(link), head, cost, _held: held }
+    }
+
+    /// Answers the call.
+    pub fn send<M: Message>(mut self, result: Result<M, Fault>) {
+        match result {
+            Ok(message) => self.finish(|head, output| encode_success(head, &message, output)),
+            Err(fault) => self.fail(&fault),
+        }
+    }
+
+    /// Encodes an answer now that may be sent only later (after a sync, say).
+    pub fn prepare<M: Message>(&self, message: &M) -> Bytes {
+        let mut output = BytesMut::new();
+        encode_success(&self.head, message, &mut output);
+        output.freeze()
+    }
+
+    /// As [`Self::prepare`], for a call that failed or succeeded.
+    pub fn prepare_result<M: Message>(&self, result: &Result<M, Fault>) -> Bytes {
+        match result {
+            Ok(message) => self.prepare(message),
+            Err(fault) => {
+                let mut output = BytesMut::new();
+                encode_fault(&self.head, fault, &mut output);
+                output.freeze()
+            }
+        }
+    }
+
+    /// Answers with what [`Self::prepare`] of this very responder returned.
+    pub fn send_prepared(mut self, prepared: Bytes) {
+        self.finish(|_, output| output.extend_from_slice(&prepared));
+        drop(prepared);
+    }
+
+    fn fail(&mut self, fault: &Fault) {
+        if let Some(link) = &self.link {
+            Metrics::add(&link.metrics.faults, 1);
+        }
+        self.finish(|head, output| encode_fault(head, fault, output));
+    }
+
+    fn finish(&mut self, append: impl FnOnce(&CallHeader, &mut BytesMut)) {
+        if let Some(link) = self.link.take() {
+            link.finish(self.cost, |output| append(&self.head, output));
+        }
+    }
+}
+
+impl Drop for Responder {
+    fn drop(&mut self) {
+        if self.link.is_some() {
+            self.fail(&Fault::io("the server dropped the call without an answer; see its log"));
+        }
+    }
+}
