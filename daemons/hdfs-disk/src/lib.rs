@@ -6,4 +6,6 @@ pub mod edits;
 pub mod image;
 mod pb;
 pub mod proto;
+pub mod replica;
+pub mod storage;
 pub mod types;
