@@ -10,6 +10,7 @@ mod config;
 mod datanodes;
 mod driver;
 mod durable;
+mod figures;
 mod log;
 mod pending;
 
@@ -18,6 +19,7 @@ use blocks::BlockManager;
 pub use caller::Caller;
 pub use config::{Config, Identity};
 pub use durable::Durable;
+pub use figures::Figures;
 
 /// The whole state of a namenode.
 #[derive(Debug)]
