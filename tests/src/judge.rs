@@ -72,9 +72,8 @@ impl Judge {
     /// # Panics
     /// When the JVM died.
     pub fn run(&self, words: &[&str]) -> Answer {
-        let escape = |word: &&str| {
-            word.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n")
-        };
+        let escape =
+            |word: &&str| word.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n");
         let line = words.iter().map(escape).collect::<Vec<_>>().join("\t");
         // A test that failed while it held the lock has not left half an answer behind.
         let mut pipes = self.pipes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
