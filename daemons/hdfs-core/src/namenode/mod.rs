@@ -7,7 +7,7 @@
 pub mod blocks;
 mod caller;
 mod config;
-mod datanodes;
+pub mod datanodes;
 mod driver;
 mod durable;
 mod figures;

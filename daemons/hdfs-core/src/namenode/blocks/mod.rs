@@ -1,13 +1,48 @@
 //! Blocks and where their replicas are. Nothing here is durable: the namespace says which blocks
 //! exist, datanode reports say where they are, and everything else follows from the two.
+//!
+//! One rule keeps it simple: whatever happens to a block's replicas, `reassess` is called afterwards
+//! and derives all that depends on them (complete, safe, in need of copies, of deletions). No other
+//! place decides any of that.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::AtomicU32;
 
 use hdfs_wire::Fault;
-use hdfs_wire::proto::hdfs::{DatanodeIdProto, DatanodeInfoProto, LocatedBlockProto};
 
+use self::block_map::{BlockMap, Construction, Slot, StorageId};
+use self::leases::ReportLeases;
+use self::queue::Needed;
+use self::random::Random;
+use self::registry::Registry;
+use self::safemode::{Census, SafeMode};
+use self::settings::Settings;
 use crate::Millis;
 
-#[allow(dead_code)]
+mod admin;
+mod block_map;
+mod construction;
+mod heartbeat;
+mod index;
+mod leases;
+mod locate;
+mod nodes;
+mod placement;
+mod policy;
+mod queue;
+mod random;
+mod recovery;
+mod registry;
+mod replication;
+mod reports;
+mod safemode;
 mod settings;
+mod stats;
+#[cfg(test)]
+mod tests;
+mod work;
+
+pub use admin::Hosts;
 
 /// A block as clients and datanodes name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,152 +98,252 @@ pub struct Target {
     pub storage_uuid: String,
 }
 
+/// Completed blocks remembered for waiting calls: far more than calls can wait. When nobody fetches
+/// them, the oldest news is dropped, and a waiting call finds out by its timer.
+const COMPLETED_MAX: usize = 1 << 16;
+
 /// The block map, the datanode registry, and the work queues between them.
 #[derive(Debug)]
-pub struct BlockManager {}
+pub struct BlockManager {
+    settings: Settings,
+    map: BlockMap,
+    nodes: Registry,
+    needed: Needed,
+    safe: SafeMode,
+    leases: ReportLeases,
+    random: Random,
+    hosts: Hosts,
+    /// Numbers the reads, so that equal readers do not all start at the same replica.
+    turn: AtomicU32,
+    /// Complete blocks, and those of them with the minimum of replicas.
+    complete: u64,
+    safe_blocks: u64,
+    /// See [`Self::take_completed`].
+    completed: Vec<i64>,
+    /// Blocks with more replicas than wanted, some of them on storages not reported yet.
+    postponed: BTreeSet<Slot>,
+    /// Blocks with copies on their way.
+    pending: BTreeSet<Slot>,
+    /// Blocks with corrupt replicas.
+    damaged: BTreeSet<Slot>,
+    /// The needs of blocks below this slot are known; `None` before safe mode ended once.
+    scanned: Option<Slot>,
+    /// Replicas deleted by order: sum of what waits in the nodes' queues.
+    pending_deletions: u64,
+    /// The newest time any call brought.
+    clock: Millis,
+    next_redundancy: Millis,
+    next_decommission: Millis,
+    next_roll: Millis,
+}
 
-#[allow(unused_variables, clippy::todo, clippy::needless_pass_by_value, missing_docs)]
 impl BlockManager {
     /// An empty map that waits for the namespace: safe mode is on until [`Self::loaded`].
     pub fn new(config: &super::Config) -> Self {
-        Self {}
+        let settings = Settings::from(config);
+        Self {
+            map: BlockMap::default(),
+            nodes: Registry::new(settings.default_rack.clone()),
+            needed: Needed::default(),
+            safe: SafeMode::new(&settings),
+            leases: ReportLeases::new(&settings),
+            random: Random::new(settings.seed),
+            hosts: Hosts::default(),
+            turn: AtomicU32::new(0),
+            complete: 0,
+            safe_blocks: 0,
+            completed: Vec::new(),
+            postponed: BTreeSet::new(),
+            pending: BTreeSet::new(),
+            damaged: BTreeSet::new(),
+            scanned: None,
+            pending_deletions: 0,
+            clock: 0,
+            next_redundancy: 0,
+            next_decommission: 0,
+            next_roll: 0,
+            settings,
+        }
     }
+
     /// Image and edits are in: safe mode starts to count (or ends at once with no blocks).
     pub fn loaded(&mut self, now: Millis) {
-        todo!()
+        self.advance(now);
+        self.safe.loaded(now, self.census());
+        self.start_scan();
     }
+
     /// Once a second: dead and stale nodes, safe mode, replication work, recovery retries.
     pub fn tick(&mut self, now: Millis) {
-        todo!()
+        self.advance(now);
+        self.bury_silent_nodes();
+        self.check_safe_mode();
+        self.scan_some();
+        self.redundancy_round();
+        self.decommission_round();
     }
+
     /// Is any kind of safe mode on?
     pub fn in_safe_mode(&self) -> bool {
-        todo!()
+        self.safe.is_on()
     }
+
     /// The lines after "Name node is in safe mode.\n"; `None` when safe mode is off.
     pub fn safe_mode_details(&self, now: Millis) -> Option<String> {
-        todo!()
+        self.safe.details(now.max(self.clock), self.census())
     }
+
     /// `dfsadmin -safemode enter`.
     pub fn enter_safe_mode(&mut self) {
-        todo!()
+        self.safe.enter();
     }
+
     /// `dfsadmin -safemode leave` and `forceExit`.
     pub fn leave_safe_mode(&mut self, now: Millis) {
-        todo!()
+        self.advance(now);
+        self.safe.leave();
+        self.start_scan();
+    }
+
+    /// Blocks that became Complete since the last call; waiting `complete` calls look again.
+    pub fn take_completed(&mut self) -> Vec<i64> {
+        std::mem::take(&mut self.completed)
     }
 
     // ---- the namespace's side, called alike when ops are applied live and replayed ----
 
     /// A block enters the namespace. `Complete` for closed files of an image or replay; such blocks
-    /// count for safe mode.
+    /// count for safe mode. A known id is overwritten: replay may meet a block twice.
     pub fn insert(&mut self, block: Block, file: u64, replication: u16, state: BlockState) {
-        todo!()
+        if self.map.find(block.id).is_some() {
+            self.remove(block.id);
+        }
+        let Some(slot) = self.map.insert(block, file, replication, BlockState::UnderConstruction)
+        else {
+            return;
+        };
+        if state == BlockState::Complete {
+            self.set_complete(slot);
+            self.reassess(slot);
+        } else {
+            self.map.set_state(slot, state);
+            self.map.change_rare(slot, |rare| rare.construction = Some(Construction::default()));
+        }
     }
+
     /// A block leaves the namespace: its replicas are to be deleted.
     pub fn remove(&mut self, id: i64) {
-        todo!()
+        let Some(slot) = self.map.find(id) else { return };
+        let stamp = self.map.block(slot).stamp;
+        let open = self.map.construction(slot).map(|each| each.expected.as_slice());
+        let open: Vec<_> =
+            open.unwrap_or_default().iter().map(|each| (each.storage, each.stamp)).collect();
+        let stored: Vec<StorageId> = self.map.replicas(slot).collect();
+        for (storage, stamp) in open {
+            self.queue_deletion(storage, id, stamp);
+        }
+        for storage in stored {
+            let stamp = self.map.corrupt(slot, storage).map_or(stamp, |each| each.stamp);
+            self.queue_deletion(storage, id, stamp);
+            self.detach(slot, storage);
+        }
+        self.forget_state(slot);
+        self.map.remove(slot);
     }
-    /// New stamp and length after a pipeline change or a recovery.
+
+    /// New stamp and length after a pipeline change or a recovery. Replicas that were reported with
+    /// another stamp no longer belong to the block.
     pub fn restamp(&mut self, block: Block) {
-        todo!()
+        let Some(slot) = self.map.find(block.id) else { return };
+        self.map.set_block(slot, block);
+        self.drop_strangers(slot);
+        self.reassess(slot);
     }
+
     /// Moves a block to another file (concat).
     pub fn set_file(&mut self, id: i64, file: u64) {
-        todo!()
+        if let Some(slot) = self.map.find(id) {
+            self.map.set_file(slot, file);
+        }
     }
+
+    /// The file's replication changed: copies are made, or replicas deleted.
     pub fn set_replication(&mut self, id: i64, replication: u16) {
-        todo!()
+        if let Some(slot) = self.map.find(id) {
+            self.map.set_replication(slot, replication);
+            self.reassess(slot);
+        }
     }
+
     /// Replay of CLOSE, or a forced completion: the block is complete whatever was reported.
     pub fn mark_complete(&mut self, id: i64) {
-        todo!()
+        if let Some(slot) = self.map.find(id) {
+            self.set_complete(slot);
+            self.reassess(slot);
+        }
     }
+
     /// Append: a complete block is written again; its locations become the expected pipeline.
     pub fn reopen(&mut self, id: i64) {
-        todo!()
+        if let Some(slot) = self.map.find(id) {
+            self.set_writable(slot);
+            self.reassess(slot);
+        }
     }
 
-    // ---- live only ----
-
-    /// The pipeline a client was sent to (addBlock, updatePipeline).
-    pub fn expect(&mut self, id: i64, targets: &[Target]) {
-        todo!()
-    }
-    /// The client's word on stamp and length. Becomes Complete at once when enough replicas are
-    /// reported. Errors: unknown block, older stamp, shorter length (java.io.IOException).
-    pub fn commit(&mut self, block: Block) -> Result<BlockState, Fault> {
-        todo!()
-    }
+    /// The block and where it is in its life.
     pub fn block(&self, id: i64) -> Option<(Block, BlockState)> {
-        todo!()
+        let slot = self.map.find(id)?;
+        Some((self.map.block(slot), self.map.state(slot)))
     }
-    /// Finalized replicas reported with the current stamp and length.
-    pub fn live_replicas(&self, id: i64) -> usize {
-        todo!()
-    }
-    pub fn choose_targets(
-        &mut self,
-        now: Millis,
-        request: &PlacementRequest<'_>,
-    ) -> Result<Vec<Target>, Fault> {
-        todo!()
-    }
-    /// The answer to addBlock and getAdditionalDatanode: the block with exactly these targets.
-    pub fn located_targets(
-        &self,
-        block: Block,
-        offset: u64,
-        targets: &[Target],
-    ) -> LocatedBlockProto {
-        todo!()
-    }
-    /// The answer to a reader: live locations, nearest to `reader` first.
-    pub fn located(&self, id: i64, offset: u64, reader: &str) -> LocatedBlockProto {
-        todo!()
-    }
-    /// Starts (or restarts after its timeout) recovery of a block whose writer is gone: the next
-    /// heartbeat of the chosen primary carries the command. False when one is under way.
-    pub fn start_recovery(&mut self, now: Millis, id: i64, recovery_stamp: u64) -> bool {
-        todo!()
-    }
-    /// The same, to make a block shorter: datanodes cut it to `length`.
-    pub fn start_truncate(
-        &mut self,
-        now: Millis,
-        id: i64,
-        recovery_stamp: u64,
-        length: u64,
-    ) -> bool {
-        todo!()
-    }
-    /// The end of a recovery (commitBlockSynchronization): stamp and length are these, and exactly
-    /// these storages hold finalized replicas. `commit` then completes the block.
-    pub fn finish_recovery(&mut self, block: Block, targets: &[Target]) {
-        todo!()
-    }
-    /// The pipeline of a block being written, or the replicas of a complete one.
-    pub fn locations(&self, id: i64) -> Vec<Target> {
-        todo!()
-    }
-    /// Maps what a client sent back (uuid, or address when the uuid is unknown) to a target.
-    pub fn target_of(&self, node: &DatanodeIdProto, storage_uuid: &str) -> Option<Target> {
-        todo!()
-    }
+
     /// The file a block belongs to.
     pub fn file_of(&self, id: i64) -> Option<u64> {
-        todo!()
+        self.map.find(id).map(|slot| self.map.file(slot))
     }
-    /// The recovery stamp under way for a block.
-    pub fn recovery_stamp(&self, id: i64) -> Option<u64> {
-        todo!()
+
+    /// Finalized replicas reported with the current stamp and length, on nodes in service.
+    pub fn live_replicas(&self, id: i64) -> usize {
+        self.map.find(id).map_or(0, |slot| self.numbers(slot).live)
     }
-    /// Blocks that became Complete since the last call; waiting `complete` calls look again.
-    pub fn take_completed(&mut self) -> Vec<i64> {
-        todo!()
+
+    /// Bytes of the arena, the index and the storages' lists: the memory figure of goals.md P4.
+    pub fn bytes(&self) -> usize {
+        let lists = self.nodes.all().flat_map(|(_, node)| node.storages.iter());
+        let lists: usize = lists.map(|id| self.nodes.storage(*id).slots.capacity() * 4).sum();
+        self.map.bytes() + lists
     }
-    /// Fills in a target's full description.
-    pub fn datanode_info(&self, uuid: &str) -> Option<DatanodeInfoProto> {
-        todo!()
+
+    // ---- shared inside ----
+
+    fn advance(&mut self, now: Millis) {
+        self.clock = self.clock.max(now);
     }
+
+    fn census(&self) -> Census {
+        Census { total: self.complete, safe: self.safe_blocks, nodes: self.nodes.live().len() }
+    }
+
+    fn check_safe_mode(&mut self) {
+        self.safe.check(self.clock, self.census());
+        self.start_scan();
+    }
+
+    /// The storage a target means.
+    fn storage_at(&self, target: &Target) -> Option<StorageId> {
+        let node = self.nodes.by_uuid(&target.datanode_uuid)?;
+        self.nodes.storage_of(node, &target.storage_uuid)
+    }
+
+    fn target_at(&self, storage: StorageId) -> Target {
+        Target {
+            datanode_uuid: self.nodes.host(storage).id.datanode_uuid.clone(),
+            storage_uuid: self.nodes.storage(storage).uuid.clone(),
+        }
+    }
+}
+
+/// The error for a block nobody knows.
+fn unknown_block(id: i64) -> Fault {
+    Fault::io(format!("block blk_{id} is not in the namespace"))
 }
