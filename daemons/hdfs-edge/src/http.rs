@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::daemon;
 use crate::metrics::Registry;
 
-pub use guard::Bounds;
+pub use guard::{Bounds, Peer};
 
 /// What `/healthz` says. Clones share one state.
 #[derive(Debug, Clone, Default)]
@@ -95,7 +95,7 @@ pub async fn serve(
     listener.set_nonblocking(true)?;
     let listener =
         guard::GuardedListener::new(tokio::net::TcpListener::from_std(listener)?, bounds);
-    let server = axum::serve(listener, router);
+    let server = axum::serve(listener, router.into_make_service_with_connect_info::<Peer>());
     tokio::select! {
         result = server => result,
         () = shutdown => Ok(()),

@@ -6,7 +6,9 @@
 mod admin;
 mod beans;
 mod checkpoint;
+mod dates;
 mod format;
+mod fsck;
 mod journal;
 mod names;
 mod opening;

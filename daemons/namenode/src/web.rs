@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::beans::{self, Snapshot};
 use crate::server::Server;
-use crate::transfer;
+use crate::{fsck, transfer};
 
 /// The pages.
 pub(crate) fn pages(server: Arc<Server>) -> Router {
@@ -27,6 +27,7 @@ pub(crate) fn pages(server: Arc<Server>) -> Router {
         .route("/isActive", get(is_active))
         .route("/topology", get(topology))
         .route("/startupProgress", get(startup_progress))
+        .route("/fsck", get(fsck::page))
         .route("/imagetransfer", get(transfer::download).put(transfer::upload))
         .with_state(server)
 }
