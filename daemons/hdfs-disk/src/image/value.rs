@@ -2,7 +2,8 @@
 //! namespace when writing. Users, groups and attribute names are numbers of the string table.
 
 use crate::types::{
-    AclKind, AclScope, BlockRecord, ErasureCodingSchema, StorageType, XAttrNamespace,
+    AclKind, AclScope, BlockRecord, DelegationKey, DelegationToken, ErasureCodingSchema,
+    StorageType, XAttrNamespace,
 };
 
 /// Why an image cannot be read or written.
@@ -213,4 +214,43 @@ pub struct ErasureCodingPolicy {
     pub state: PolicyState,
     /// Name, schema and cell size; `None` for the system's policies, which every version knows.
     pub custom: Option<(String, ErasureCodingSchema, u32)>,
+}
+
+impl ErasureCodingPolicy {
+    /// The five policies of the system as a new namespace has them: known, not enabled.
+    pub fn system() -> Vec<Self> {
+        (1..=5).map(|id| Self { id, state: PolicyState::Disabled, custom: None }).collect()
+    }
+}
+
+/// SECRET_MANAGER: delegation tokens and the keys that sign them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Secrets {
+    /// Newest key.
+    pub current_key_id: i32,
+    /// Newest token.
+    pub sequence: i32,
+    /// In file order.
+    pub keys: Vec<DelegationKey>,
+    /// In file order, with the time (milliseconds since 1970) until which each is renewed.
+    pub tokens: Vec<(DelegationToken, i64)>,
+}
+
+/// CACHE_MANAGER. Pools and directives are kept as they are, unread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheManager {
+    /// From 1.
+    pub next_directive_id: u64,
+    /// Number of pools.
+    pub pools: u32,
+    /// Number of directives.
+    pub directives: u32,
+    /// The pools' and directives' messages, delimited.
+    pub(super) raw: Vec<u8>,
+}
+
+impl Default for CacheManager {
+    fn default() -> Self {
+        Self { next_directive_id: 1, pools: 0, directives: 0, raw: Vec::new() }
+    }
 }
