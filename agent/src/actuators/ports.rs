@@ -1,0 +1,61 @@
+//! Whether the ports a cluster needs are free, asked before anything is written.
+
+use std::io;
+use std::net::TcpListener;
+
+/// A port somebody will listen on, and the configuration key that says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Port {
+    /// The unit that will listen.
+    pub unit: String,
+    /// The configuration key.
+    pub key: String,
+    /// `host:port`.
+    pub address: String,
+}
+
+/// A port that cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("{} cannot listen on {} ({}): {source}", port.unit, port.address, port.key)]
+pub struct PortError {
+    /// Which.
+    pub port: Port,
+    /// The system's answer.
+    pub source: io::Error,
+}
+
+/// Binds every port for a moment.
+///
+/// # Errors
+/// The first port that is taken, or cannot be bound for another reason.
+pub fn check(ports: &[Port]) -> Result<(), Box<PortError>> {
+    let mut held = Vec::with_capacity(ports.len());
+    for port in ports {
+        // Held until all are checked: two units on one port are a conflict too.
+        match TcpListener::bind(&port.address) {
+            Ok(listener) => held.push(listener),
+            Err(source) => return Err(Box::new(PortError { port: port.clone(), source })),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn port(address: String) -> Port {
+        Port { unit: "namenode".into(), key: "dfs.namenode.http-address".into(), address }
+    }
+
+    #[test]
+    fn names_the_port_in_use() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap().to_string();
+        let error = check(&[port(address.clone())]).unwrap_err().to_string();
+        let expected = format!("namenode cannot listen on {address} (dfs.namenode.http-address): ");
+        assert!(error.starts_with(&expected), "{error}");
+        drop(taken);
+        check(&[port(address)]).unwrap();
+    }
+}

@@ -1,0 +1,193 @@
+//! Child processes: their own process group, dead when the agent is dead, their output tagged.
+//!
+//! A child is started through this very program (`CHILD_VERB`): it asks the kernel to be killed
+//! when its parent dies, makes sure that the parent has not died already, and becomes the real
+//! program. The kernel means the parent *thread*, so children must be spawned from a thread that
+//! lives as long as the agent does: its main thread.
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
+
+use crate::core::Exit;
+
+/// Hidden first argument of a process that is about to become a supervised child.
+pub const CHILD_VERB: &str = "__child";
+
+/// Longest piece of a child's output written at once; a longer line is cut into such pieces.
+const LINE_BYTES_MAX: u64 = 16 * 1024;
+
+/// A program to run.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// Its path, or its name to look up.
+    pub path: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+}
+
+/// A child that was started. It is reaped by [`Process::wait`].
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    group: Pid,
+    output: Vec<JoinHandle<()>>,
+}
+
+/// What is needed to signal a child while something else waits for it. Signals after the child
+/// was reaped go nowhere: the owner forgets the handle when it learns of the exit.
+#[derive(Debug, Clone, Copy)]
+pub struct Group(Pid);
+
+impl Group {
+    /// Asks the process to stop.
+    pub fn terminate(self) {
+        let _ = nix::sys::signal::kill(self.0, Signal::SIGTERM);
+    }
+
+    /// Kills the process and everything in its group.
+    pub fn kill(self) {
+        let _ = killpg(self.0, Signal::SIGKILL);
+    }
+
+    /// The process id.
+    pub fn id(self) -> i32 {
+        self.0.as_raw()
+    }
+}
+
+/// Starts a program as a child that lives no longer than this process.
+///
+/// `launcher` is the path of the howdah program; `tag` goes in front of every line of output.
+///
+/// # Errors
+/// The system has no room for another process, or the launcher is gone.
+pub fn spawn(launcher: &PathBuf, program: &Program, tag: &str) -> io::Result<Process> {
+    let mut command = Command::new(launcher);
+    command
+        .arg(CHILD_VERB)
+        .arg(std::process::id().to_string())
+        .arg(&program.path)
+        .args(&program.arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0);
+    let mut child = command.spawn()?;
+    let group = child
+        .id()
+        .and_then(|id| i32::try_from(id).ok())
+        .map(Pid::from_raw)
+        .ok_or_else(|| io::Error::other("the child has no process id"))?;
+    let mut output = Vec::new();
+    if let Some(stdout) = child.stdout.take() {
+        output.push(tokio::spawn(forward(stdout, tag.to_owned())));
+    }
+    if let Some(stderr) = child.stderr.take() {
+        output.push(tokio::spawn(forward(stderr, tag.to_owned())));
+    }
+    Ok(Process { child, group, output })
+}
+
+impl Process {
+    /// A handle for signals.
+    pub fn group(&self) -> Group {
+        Group(self.group)
+    }
+
+    /// Waits for the end of the process, then until its last output is written, and kills what
+    /// it left behind in its group.
+    pub async fn wait(mut self) -> Exit {
+        let status = self.child.wait().await;
+        let _ = killpg(self.group, Signal::SIGKILL);
+        for task in self.output {
+            let _ = task.await;
+        }
+        match status {
+            Ok(status) => exit_of(status),
+            Err(_) => Exit::Code(-1),
+        }
+    }
+}
+
+fn exit_of(status: std::process::ExitStatus) -> Exit {
+    use std::os::unix::process::ExitStatusExt as _;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Exit::Code(code),
+        (None, Some(signal)) => Exit::Signal(signal),
+        (None, None) => Exit::Code(-1),
+    }
+}
+
+/// Copies lines to our standard error, each with the unit's name: `[namenode] ...`, or as the
+/// field `unit` where the line is a JSON object.
+async fn forward(stream: impl AsyncRead + Unpin, tag: String) {
+    let mut reader = BufReader::with_capacity(1024, stream);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match (&mut reader).take(LINE_BYTES_MAX).read_until(b'\n', &mut line).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {
+                let tagged = tag_line(&tag, &line);
+                // One write per line keeps lines of different units apart.
+                let _ = io::stderr().write_all(&tagged);
+            }
+        }
+    }
+}
+
+fn tag_line(tag: &str, line: &[u8]) -> Vec<u8> {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let mut tagged = Vec::with_capacity(line.len() + tag.len() + 16);
+    match line.strip_prefix(b"{") {
+        Some(rest) if rest.starts_with(b"\"") => {
+            tagged.extend_from_slice(format!("{{\"unit\":\"{tag}\",").as_bytes());
+            tagged.extend_from_slice(rest);
+        }
+        _ => {
+            tagged.extend_from_slice(format!("[{tag}] ").as_bytes());
+            tagged.extend_from_slice(line);
+        }
+    }
+    tagged.push(b'\n');
+    tagged
+}
+
+/// The child's half: `arguments` are the parent's process id, the program and its arguments.
+/// Returns only when the program could not be started, with the exit code for that.
+pub fn become_child(arguments: &[OsString]) -> i32 {
+    let [parent, program, rest @ ..] = arguments else { return 127 };
+    let parent = parent.to_str().and_then(|text| text.parse().ok());
+    if let Err(error) = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL) {
+        eprintln!("howdah: cannot tie the process to its parent: {error}");
+        return 127;
+    }
+    // A parent that died before the line above sends no signal any more.
+    if parent != Some(nix::unistd::getppid().as_raw()) {
+        return 127;
+    }
+    let error = std::process::Command::new(program).args(rest).exec();
+    eprintln!("howdah: cannot start {}: {error}", program.to_string_lossy());
+    127
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_carry_the_unit() {
+        assert_eq!(tag_line("namenode", b"hello\n"), b"[namenode] hello\n");
+        assert_eq!(tag_line("nn", b"{\"a\":1}\n"), b"{\"unit\":\"nn\",\"a\":1}\n");
+        assert_eq!(tag_line("nn", b"{}"), b"[nn] {}\n");
+    }
+}

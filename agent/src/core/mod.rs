@@ -1,0 +1,422 @@
+//! The supervisor: what is wanted, what is observed, and what to do about the difference.
+//!
+//! A synchronous state machine: `step(now, event)` returns actions. It knows no process, file,
+//! clock or thread; time comes in as milliseconds of any steady clock. It never acts from memory
+//! alone: a unit counts as running only after the driver said so.
+//!
+//! Rules it keeps:
+//! - A unit that dies is started again after a pause that doubles with every failure, and starts
+//!   over once the unit has been well for a while.
+//! - A unit that refuses its configuration (exit code 2) before the first "ready" ends everything:
+//!   starting it again would change nothing.
+//! - Units whose wanted configuration differs from the one they run with are restarted one at a
+//!   time; the next waits until the last one is ready again (or its patience is over).
+//! - Stopping goes rank by rank: a rank is asked to stop only after all lower ones are gone.
+//!   What does not stop in time is killed.
+
+mod backoff;
+
+pub use backoff::Backoff;
+
+/// Milliseconds of a steady clock.
+pub type Millis = u64;
+
+/// Index of a unit in the supervisor's list.
+pub type UnitId = usize;
+
+/// Identity of a configuration as far as it matters for a restart. Equal tokens, no restart.
+pub type Token = u64;
+
+/// Exit code of a daemon that was given something it cannot work with.
+pub const EXIT_USAGE: i32 = 2;
+
+/// How a unit is treated. All times in milliseconds.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// First pause before a restart.
+    pub backoff_ms: Millis,
+    /// Longest pause before a restart.
+    pub backoff_ms_max: Millis,
+    /// A unit that ran this long starts over with the first pause.
+    pub reset_after_ms: Millis,
+    /// Failures in a row before the first "ready" of all, after which the supervisor gives up.
+    pub failures_max: u32,
+    /// From the polite signal to the hard one.
+    pub stop_timeout_ms: Millis,
+    /// How long a restart for new configuration may hold back the next unit's.
+    pub ready_patience_ms: Millis,
+    /// Units of a lower rank stop first.
+    pub stop_rank: u8,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            backoff_ms: 200,
+            backoff_ms_max: 10_000,
+            reset_after_ms: 10_000,
+            failures_max: 10,
+            stop_timeout_ms: 15_000,
+            ready_patience_ms: 30_000,
+            stop_rank: 0,
+        }
+    }
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// By itself, with a code.
+    Code(i32),
+    /// By a signal.
+    Signal(i32),
+}
+
+/// What the driver tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The unit's configuration on disk is now the one of this token.
+    Wanted(UnitId, Token),
+    /// The process asked for runs.
+    Started(UnitId),
+    /// The process asked for could not be made.
+    SpawnFailed(UnitId),
+    /// The process is gone.
+    Exited(UnitId, Exit),
+    /// Answer to a probe: able to do its work, or not (yet).
+    Health(UnitId, bool),
+    /// Stop everything. Twice: at once.
+    Stop,
+    /// Time passed.
+    Tick,
+}
+
+/// What the driver is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Start the unit's process. Answered by `Started` or `SpawnFailed`.
+    Spawn(UnitId),
+    /// Ask the process to stop.
+    Terminate(UnitId),
+    /// Kill the process and all it started.
+    Kill(UnitId),
+    /// Ask whether it is healthy. Answered by `Health`.
+    Probe(UnitId),
+    /// All units are ready for the first time.
+    AllReady,
+    /// A line for the operator.
+    Note(UnitId, Note),
+    /// Everything has stopped; leave with this result.
+    Finish(Outcome),
+}
+
+/// Something the operator should read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Note {
+    /// The process ended on its own; it comes back after the pause.
+    Died(Exit, Millis),
+    /// It is stopped to take up new configuration.
+    Restarting,
+    /// It runs and is ready again.
+    Ready,
+    /// It did not stop in time.
+    Killed,
+}
+
+/// How it all ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Stopped as asked.
+    Stopped,
+    /// A unit refused its configuration.
+    Refused(UnitId),
+    /// A unit never came up.
+    GaveUp(UnitId),
+}
+
+/// Between two probes of a unit that is not ready: quick at first, so that a cluster that is up
+/// in 200 ms is announced then, and slower for what takes long anyway.
+fn probe_interval(age: Millis) -> Millis {
+    match age {
+        0..2_000 => 10,
+        2_000..10_000 => 50,
+        _ => 500,
+    }
+}
+
+/// Between two probes of a unit that is ready.
+const PROBE_READY_MS: Millis = 2_000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// No process. Starts when the time has come.
+    Waiting { until: Millis },
+    /// Asked for, not yet confirmed.
+    Spawning { token: Token },
+    Running { since: Millis, token: Token, ready: bool, next_probe: Millis, probing: bool },
+    Stopping { deadline: Millis, killed: bool },
+}
+
+#[derive(Debug)]
+struct Unit {
+    policy: Policy,
+    backoff: Backoff,
+    failures: u32,
+    wanted: Option<Token>,
+    state: State,
+    /// Stopped by us for new configuration: comes back without a pause and without blame.
+    restarting: bool,
+}
+
+impl Unit {
+    fn alive(&self) -> bool {
+        !matches!(self.state, State::Waiting { .. })
+    }
+
+    fn ready(&self) -> bool {
+        matches!(self.state, State::Running { ready: true, .. })
+    }
+}
+
+/// The one restart for new configuration that is under way.
+#[derive(Debug, Clone, Copy)]
+struct Turn {
+    unit: UnitId,
+    until: Millis,
+}
+
+/// The state machine.
+#[derive(Debug)]
+pub struct Supervisor {
+    units: Vec<Unit>,
+    turn: Option<Turn>,
+    announced: bool,
+    ending: Option<Outcome>,
+    hurry: bool,
+    finished: bool,
+}
+
+impl Supervisor {
+    /// Units in the order in which they are restarted. Nothing starts before its `Wanted`.
+    pub fn new(policies: impl IntoIterator<Item = Policy>) -> Self {
+        let unit = |policy: Policy| Unit {
+            backoff: Backoff::new(policy.backoff_ms, policy.backoff_ms_max),
+            policy,
+            failures: 0,
+            wanted: None,
+            state: State::Waiting { until: 0 },
+            restarting: false,
+        };
+        Self {
+            units: policies.into_iter().map(unit).collect(),
+            turn: None,
+            announced: false,
+            ending: None,
+            hurry: false,
+            finished: false,
+        }
+    }
+
+    /// Whether the unit's last probe was good.
+    pub fn ready(&self, unit: UnitId) -> bool {
+        self.units[unit].ready()
+    }
+
+    /// Takes one event in and answers with what is to be done now.
+    pub fn step(&mut self, now: Millis, event: &Event) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.observe(now, event, &mut actions);
+        self.reconcile(now, &mut actions);
+        actions
+    }
+
+    /// When `step` wants to be called next if nothing happens.
+    pub fn deadline(&self) -> Option<Millis> {
+        let of_unit = |unit: &Unit| match unit.state {
+            State::Waiting { until } if self.ending.is_none() && unit.wanted.is_some() => Some(until),
+            State::Waiting { .. } | State::Spawning { .. } => None,
+            State::Running { probing: true, .. } => None,
+            State::Running { next_probe, .. } => Some(next_probe),
+            State::Stopping { killed: true, .. } => None,
+            State::Stopping { deadline, .. } => Some(deadline),
+        };
+        let turn = self.turn.map(|turn| turn.until);
+        self.units.iter().filter_map(of_unit).chain(turn).min()
+    }
+
+    fn observe(&mut self, now: Millis, event: &Event, actions: &mut Vec<Action>) {
+        match *event {
+            Event::Tick => {}
+            Event::Wanted(id, token) => self.units[id].wanted = Some(token),
+            Event::Started(id) => {
+                let unit = &mut self.units[id];
+                if let State::Spawning { token } = unit.state {
+                    unit.state = State::Running {
+                        since: now,
+                        token,
+                        ready: false,
+                        next_probe: now,
+                        probing: false,
+                    };
+                }
+            }
+            Event::SpawnFailed(id) => self.failed(now, id, Exit::Code(127), actions),
+            Event::Exited(id, exit) => self.exited(now, id, exit, actions),
+            Event::Health(id, healthy) => self.health(now, id, healthy, actions),
+            Event::Stop => {
+                self.hurry = self.ending.is_some();
+                self.ending.get_or_insert(Outcome::Stopped);
+            }
+        }
+    }
+
+    fn health(&mut self, now: Millis, id: UnitId, healthy: bool, actions: &mut Vec<Action>) {
+        let announced = self.announced;
+        let unit = &mut self.units[id];
+        let State::Running { since, ready, next_probe, probing, .. } = &mut unit.state else {
+            return;
+        };
+        *probing = false;
+        let came_up = healthy && !*ready;
+        *ready = healthy;
+        *next_probe = now + if healthy { PROBE_READY_MS } else { probe_interval(now - *since) };
+        if came_up {
+            unit.failures = 0;
+            if announced {
+                actions.push(Action::Note(id, Note::Ready));
+            }
+        }
+    }
+
+    fn exited(&mut self, now: Millis, id: UnitId, exit: Exit, actions: &mut Vec<Action>) {
+        let unit = &mut self.units[id];
+        if matches!(unit.state, State::Stopping { .. }) {
+            unit.state = State::Waiting { until: now };
+            return;
+        }
+        if let State::Running { since, .. } = unit.state
+            && now - since >= unit.policy.reset_after_ms
+        {
+            unit.backoff.reset();
+        }
+        self.failed(now, id, exit, actions);
+    }
+
+    fn failed(&mut self, now: Millis, id: UnitId, exit: Exit, actions: &mut Vec<Action>) {
+        let unit = &mut self.units[id];
+        unit.failures += 1;
+        let pause = unit.backoff.next();
+        unit.state = State::Waiting { until: now + pause };
+        if self.ending.is_some() {
+            return;
+        }
+        if !self.announced && exit == Exit::Code(EXIT_USAGE) {
+            self.ending = Some(Outcome::Refused(id));
+        } else if !self.announced && unit.failures >= unit.policy.failures_max {
+            self.ending = Some(Outcome::GaveUp(id));
+        } else {
+            actions.push(Action::Note(id, Note::Died(exit, pause)));
+        }
+    }
+
+    fn reconcile(&mut self, now: Millis, actions: &mut Vec<Action>) {
+        if self.finished {
+            return;
+        }
+        if let Some(outcome) = self.ending {
+            self.wind_down(now, outcome, actions);
+        } else {
+            self.take_turns(now, actions);
+            self.start_and_probe(now, actions);
+            if !self.announced && !self.units.is_empty() && self.units.iter().all(Unit::ready) {
+                self.announced = true;
+                actions.push(Action::AllReady);
+            }
+        }
+        self.kill_overdue(now, actions);
+    }
+
+    /// Lets one unit at a time stop for new configuration.
+    fn take_turns(&mut self, now: Millis, actions: &mut Vec<Action>) {
+        if let Some(turn) = self.turn {
+            let unit = &self.units[turn.unit];
+            let done = !unit.restarting && unit.ready();
+            if !done && now < turn.until {
+                return;
+            }
+            self.turn = None;
+        }
+        let stale = |unit: &Unit| match unit.state {
+            State::Running { token, .. } => unit.wanted.is_some_and(|wanted| wanted != token),
+            _ => false,
+        };
+        let Some(id) = self.units.iter().position(stale) else { return };
+        let patience = self.units[id].policy.ready_patience_ms;
+        self.turn = Some(Turn { unit: id, until: now + patience });
+        self.units[id].restarting = true;
+        actions.push(Action::Note(id, Note::Restarting));
+        self.terminate(now, id, actions);
+    }
+
+    fn start_and_probe(&mut self, now: Millis, actions: &mut Vec<Action>) {
+        for (id, unit) in self.units.iter_mut().enumerate() {
+            match (&mut unit.state, unit.wanted) {
+                (State::Waiting { until }, Some(token)) if *until <= now => {
+                    unit.restarting = false;
+                    unit.state = State::Spawning { token };
+                    actions.push(Action::Spawn(id));
+                }
+                (State::Running { next_probe, probing, .. }, _) if *next_probe <= now && !*probing => {
+                    *probing = true;
+                    actions.push(Action::Probe(id));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn wind_down(&mut self, now: Millis, outcome: Outcome, actions: &mut Vec<Action>) {
+        let Some(rank) =
+            self.units.iter().filter(|unit| unit.alive()).map(|unit| unit.policy.stop_rank).min()
+        else {
+            self.finished = true;
+            actions.push(Action::Finish(outcome));
+            return;
+        };
+        for id in 0..self.units.len() {
+            let unit = &mut self.units[id];
+            let due = self.hurry || unit.policy.stop_rank == rank;
+            if due && matches!(unit.state, State::Running { .. }) {
+                self.terminate(now, id, actions);
+            }
+            if let State::Stopping { deadline, .. } = &mut self.units[id].state
+                && self.hurry
+            {
+                *deadline = now;
+            }
+        }
+    }
+
+    fn terminate(&mut self, now: Millis, id: UnitId, actions: &mut Vec<Action>) {
+        let unit = &mut self.units[id];
+        let deadline = now + unit.policy.stop_timeout_ms;
+        unit.state = State::Stopping { deadline, killed: false };
+        actions.push(Action::Terminate(id));
+    }
+
+    fn kill_overdue(&mut self, now: Millis, actions: &mut Vec<Action>) {
+        for (id, unit) in self.units.iter_mut().enumerate() {
+            if let State::Stopping { deadline, killed } = &mut unit.state
+                && !*killed
+                && *deadline <= now
+            {
+                *killed = true;
+                actions.push(Action::Kill(id));
+                actions.push(Action::Note(id, Note::Killed));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

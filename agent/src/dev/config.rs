@@ -1,0 +1,257 @@
+//! Store and environment into the files and restart tokens of every unit.
+//!
+//! Pure: nothing is written here, and a snapshot is taken whole or not at all. What is checked is
+//! the very text that will be written.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::Path;
+
+use hdfs_edge::config::{Config, ConfigError, FILES};
+use hdfs_edge::keys::{self, Change};
+use serde_json::json;
+
+use super::plan::{PREFIX, Plan, Role, Unit};
+use crate::actuators::generations::Files;
+use crate::actuators::ports::Port;
+use crate::core::Token;
+use crate::render::{Format, Templates};
+use crate::sources::Snapshot;
+use crate::sources::environment::EnvironmentFile;
+use crate::sources::layers::{self, Effective};
+
+/// One unit's wanted state.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Wanted {
+    /// The rendered files.
+    pub(super) files: Files,
+    /// Changes exactly when the unit must be restarted.
+    pub(super) token: Token,
+    /// Where its web server listens.
+    pub(super) http: Option<String>,
+    /// Where it listens, web server first.
+    pub(super) ports: Vec<Port>,
+    /// The address of the file system.
+    pub(super) default_fs: String,
+}
+
+/// Everything of every unit, or the first thing that is wrong, in one line that names the key,
+/// where it was set, and why it does not do.
+pub(super) fn compute(
+    plan: &Plan,
+    snapshot: &Snapshot,
+    environment: &BTreeMap<String, EnvironmentFile>,
+) -> Result<Vec<Wanted>, String> {
+    let templates = Templates::new();
+    let compute = |unit| wanted(unit, snapshot, environment, &templates);
+    plan.units.iter().map(compute).collect()
+}
+
+fn wanted(
+    unit: &Unit,
+    snapshot: &Snapshot,
+    environment: &BTreeMap<String, EnvironmentFile>,
+    templates: &Templates,
+) -> Result<Wanted, String> {
+    let effective =
+        layers::effective(&unit.target, &unit.defaults, PREFIX, snapshot, environment)
+            .map_err(|error| error.to_string())?;
+    let files = render(unit, &effective, snapshot, templates)?;
+    let texts = FILES.iter().filter_map(|name| Some((*name, files.get(*name)?.as_str())));
+    let config = Config::from_texts(Path::new(""), texts)
+        .map_err(|error| blame(unit, &effective, &error))?;
+    let ports: Vec<Port> = unit
+        .role
+        .listens()
+        .iter()
+        .filter_map(|key| {
+            let address = config.raw(key)?;
+            Some(Port { unit: unit.name.clone(), key: (*key).to_owned(), address })
+        })
+        .collect();
+    Ok(Wanted {
+        token: token(unit.role, &config),
+        http: ports.first().map(|port| reachable(&port.address)),
+        ports,
+        default_fs: config.raw("fs.defaultFS").unwrap_or_default(),
+        files,
+    })
+}
+
+fn render(
+    unit: &Unit,
+    effective: &Effective,
+    snapshot: &Snapshot,
+    templates: &Templates,
+) -> Result<Files, String> {
+    let mut files: Files = effective.verbatim.clone();
+    for name in effective.files.keys() {
+        let properties = effective.properties(name);
+        let template = format!("templates/{name}.hbs");
+        let rendered = match (snapshot.get(&template), Format::of_file(name)) {
+            (Some(text), _) => {
+                let context = json!({
+                    "unit": unit.name,
+                    "role": unit.target.role,
+                    "host": unit.target.hosts.first(),
+                    "file": name,
+                    "properties": properties,
+                });
+                templates.render(text, &context).map_err(|error| format!("{template}: {error}"))
+            }
+            (None, Some(format)) => {
+                format.render(&properties).map_err(|error| format!("{PREFIX}{name}: {error}"))
+            }
+            (None, None) => Err(format!(
+                "{PREFIX}{name}: no format is known for this name; add {template}, or store the \
+                 file whole"
+            )),
+        };
+        files.insert(name.clone(), rendered?);
+    }
+    Ok(files)
+}
+
+/// The reader's complaint, told by where the value was set instead of by the rendered file.
+fn blame(unit: &Unit, effective: &Effective, error: &ConfigError) -> String {
+    let ConfigError::Value { key, value, accepted, .. } = error else {
+        return format!("{}: {error}", unit.name);
+    };
+    // The later file wins, so it is the one to blame. The user may have used an older name.
+    let named = |name: &str| keys::current_name(name) == key.as_str();
+    let setting = effective
+        .files
+        .values()
+        .rev()
+        .find_map(|settings| settings.iter().find(|(name, _)| named(name)).map(|(_, s)| s));
+    match setting {
+        Some(setting) => format!("{}: {key} = {value:?}: {accepted}", setting.origin),
+        None => format!("{}: {error}", unit.name),
+    }
+}
+
+/// A fingerprint of the values this role would have to be restarted for. Values that can be
+/// reloaded count too, as long as no daemon reloads.
+fn token(role: Role, config: &Config) -> Token {
+    let mut hasher = DefaultHasher::new();
+    for (name, value, _) in config.effective() {
+        if keys::change_of(&name, role.daemon()) != Change::None {
+            (name, value).hash(&mut hasher);
+        }
+    }
+    hasher.finish()
+}
+
+/// An address to connect to where one listens on all.
+fn reachable(address: &str) -> String {
+    match address.parse::<std::net::SocketAddr>() {
+        Ok(address) if address.ip().is_unspecified() => {
+            let host = if address.is_ipv4() { "127.0.0.1" } else { "[::1]" };
+            format!("{host}:{}", address.port())
+        }
+        _ => address.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use super::super::folder::Found;
+    use super::super::plan::{LogFormat, Options};
+    use super::*;
+    use crate::sources::environment;
+
+    fn plan() -> Plan {
+        let options = Options {
+            data: "/data".into(),
+            datanodes: Some(2),
+            replication: None,
+            port_offset: 0,
+            bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            log: LogFormat::Text,
+        };
+        Plan::new(&options, &Found::default()).unwrap()
+    }
+
+    fn compute_with(
+        stored: &[(&str, &str)],
+        variables: &[(&str, &str)],
+    ) -> Result<Vec<Wanted>, String> {
+        let owned = |entries: &[(&str, &str)]| -> Snapshot {
+            entries.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+        };
+        compute(&plan(), &owned(stored), &environment::parse(owned(variables)))
+    }
+
+    /// Names of the units whose token changes with these settings.
+    fn restarted(stored: &[(&str, &str)], variables: &[(&str, &str)]) -> Vec<String> {
+        let before = compute_with(&[], &[]).unwrap();
+        let after = compute_with(stored, variables).unwrap();
+        let changed = before.iter().zip(&after).zip(&plan().units).filter_map(|((a, b), unit)| {
+            (a.token != b.token && unit.role != Role::Client).then(|| unit.name.clone())
+        });
+        changed.collect()
+    }
+
+    #[test]
+    fn a_change_concerns_exactly_its_readers() {
+        let table: &[(&str, &str, &[&str])] = &[
+            ("conf/hdfs/hdfs-site.xml/dfs.replication", "1", &["namenode"]),
+            ("conf/hdfs/hdfs-site.xml/dfs.replication", "2", &[]),
+            (
+                "conf/hdfs/hdfs-site.xml/dfs.datanode.handler.count",
+                "20",
+                &["datanode-0", "datanode-1"],
+            ),
+            (
+                "conf/hdfs/@host/datanode-1/hdfs-site.xml/dfs.datanode.handler.count",
+                "20",
+                &["datanode-1"],
+            ),
+            ("conf/hdfs/@namenode/hdfs-site.xml/dfs.datanode.handler.count", "20", &[]),
+            ("conf/hdfs/hdfs-site.xml/dfs.client.use.datanode.hostname", "true", &[]),
+            ("conf/yarn/hdfs-site.xml/dfs.replication", "1", &[]),
+        ];
+        for (key, value, expected) in table {
+            assert_eq!(restarted(&[(key, value)], &[]), *expected, "{key}");
+        }
+        assert_eq!(restarted(&[], &[("HDFS-SITE.XML_dfs.replication", "1")]), ["namenode"]);
+    }
+
+    #[test]
+    fn every_unit_gets_every_file_and_its_own_values() {
+        let wanted = compute_with(&[("conf/hdfs/hdfs-site.xml/dfs.replication", "1")], &[]).unwrap();
+        for unit in &wanted {
+            assert!(unit.files["core-site.xml"].contains("hdfs://127.0.0.1:8020"));
+            assert!(unit.files["hdfs-site.xml"].contains("<value>1</value>"));
+        }
+        assert_eq!(wanted[0].http.as_deref(), Some("127.0.0.1:9870"));
+        assert_eq!(wanted[2].ports[1].address, "127.0.0.1:9876");
+    }
+
+    #[test]
+    fn a_bad_value_is_told_by_its_place() {
+        let key = "conf/hdfs/@datanode/hdfs-site.xml/dfs.replication";
+        let error = compute_with(&[(key, "many")], &[]).unwrap_err();
+        assert!(error.starts_with(&format!("{key}: dfs.replication = \"many\": ")), "{error}");
+        let error = compute_with(&[], &[("HDFS-SITE.XML_dfs.replication", "0")]).unwrap_err();
+        assert!(
+            error.starts_with("environment variable HDFS-SITE.XML_dfs.replication: "),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_template_takes_the_place_of_the_format() {
+        let text = "<configuration>{{#each properties}}<property><name>{{@key}}</name>\
+                    <value>{{xml this}}</value></property>{{/each}}</configuration>";
+        let wanted = compute_with(&[("templates/hdfs-site.xml.hbs", text)], &[]).unwrap();
+        assert!(wanted[0].files["hdfs-site.xml"].starts_with("<configuration><property>"));
+        let plain = compute_with(&[], &[]).unwrap();
+        assert_eq!(wanted[0].token, plain[0].token, "the same values, another spelling");
+        let error =
+            compute_with(&[("templates/hdfs-site.xml.hbs", "{{nobody}}")], &[]).unwrap_err();
+        assert!(error.starts_with("templates/hdfs-site.xml.hbs: "), "{error}");
+    }
+}

@@ -1,0 +1,291 @@
+//! The loop: wait for an event, step the core, perform its actions.
+//!
+//! One task owns everything that changes; helpers only send events. It runs on the main thread,
+//! which is also the thread that makes the children.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Notify, mpsc};
+
+use super::config::{self, Wanted};
+use super::plan::Plan;
+use crate::actuators::health;
+use crate::actuators::process::{self, Group, Program};
+use crate::core::{Action, Event, Exit, Millis, Note, Outcome, Supervisor, UnitId};
+use crate::sources::environment::EnvironmentFile;
+use crate::sources::files::{FileStore, Watch};
+
+/// Events in flight: an exit and a probe's answer for each of many units fit several times.
+const EVENTS_MAX: usize = 1024;
+
+/// An edit counts once the store was quiet for this long, so that an editor's dance of renames
+/// or a script's dozen of keys is one change.
+const QUIET_MS: Millis = 60;
+
+/// ... or once this much time has passed since its first change.
+const QUIET_MS_MAX: Millis = 1_000;
+
+/// The store is also read without being told: a watch may lose events.
+const RESCAN_MS: Millis = 30_000;
+
+/// A change of the store that waits for quiet.
+#[derive(Debug, Clone, Copy)]
+struct Pending {
+    first: Millis,
+    last: Millis,
+}
+
+impl Pending {
+    fn due(self) -> Millis {
+        (self.last + QUIET_MS).min(self.first + QUIET_MS_MAX)
+    }
+}
+
+/// The running cluster.
+pub(super) struct Driver<'a> {
+    plan: &'a Plan,
+    store: FileStore,
+    environment: BTreeMap<String, EnvironmentFile>,
+    launcher: PathBuf,
+    core: Supervisor,
+    groups: Vec<Option<Group>>,
+    wanted: Vec<Wanted>,
+    /// The last complaint about the store, so that a rescan does not repeat it.
+    complaint: Option<String>,
+    clock: Instant,
+    events: mpsc::Sender<Event>,
+    inbox: mpsc::Receiver<Event>,
+    changed: Arc<Notify>,
+    _watch: Option<Watch>,
+    signals: [Signal; 3],
+}
+
+impl<'a> Driver<'a> {
+    /// # Errors
+    /// Signals cannot be received.
+    pub(super) fn new(
+        plan: &'a Plan,
+        store: FileStore,
+        environment: BTreeMap<String, EnvironmentFile>,
+        launcher: PathBuf,
+    ) -> io::Result<Self> {
+        let (events, inbox) = mpsc::channel(EVENTS_MAX);
+        let changed = Arc::new(Notify::new());
+        let notified = changed.clone();
+        let watch = store.watch(move || notified.notify_one());
+        let watch = watch
+            .inspect_err(|error| {
+                let seconds = RESCAN_MS / 1000;
+                eprintln!("howdah: cannot watch the store ({error}); reading it every {seconds} s");
+            })
+            .ok();
+        Ok(Self {
+            core: Supervisor::new(plan.running().iter().map(super::plan::Unit::policy)),
+            groups: vec![None; plan.running().len()],
+            plan,
+            store,
+            environment,
+            launcher,
+            wanted: Vec::new(),
+            complaint: None,
+            clock: Instant::now(),
+            events,
+            inbox,
+            changed,
+            _watch: watch,
+            signals: [
+                signal(SignalKind::interrupt())?,
+                signal(SignalKind::terminate())?,
+                signal(SignalKind::hangup())?,
+            ],
+        })
+    }
+
+    fn now(&self) -> Millis {
+        self.clock.elapsed().as_millis().try_into().unwrap_or(Millis::MAX)
+    }
+
+    /// Runs until everything has stopped.
+    pub(super) async fn run(mut self, wanted: Vec<Wanted>) -> Outcome {
+        let mut pending: Option<Pending> = None;
+        let mut rescan = self.now() + RESCAN_MS;
+        if let Some(outcome) = self.want(wanted) {
+            return outcome;
+        }
+        loop {
+            let deadline = [self.core.deadline(), pending.map(Pending::due), Some(rescan)];
+            let deadline = deadline.into_iter().flatten().min().unwrap_or(rescan);
+            let wait = Duration::from_millis(deadline.saturating_sub(self.now()));
+            let [interrupt, terminate, hangup] = &mut self.signals;
+            let event = tokio::select! {
+                // The channel never closes: we hold a sender ourselves.
+                event = self.inbox.recv() => event.unwrap_or(Event::Tick),
+                _ = interrupt.recv() => Event::Stop,
+                _ = terminate.recv() => Event::Stop,
+                _ = hangup.recv() => Event::Stop,
+                () = self.changed.notified() => {
+                    let now = self.now();
+                    pending.get_or_insert(Pending { first: now, last: now }).last = now;
+                    Event::Tick
+                }
+                () = tokio::time::sleep(wait) => Event::Tick,
+            };
+            if let Some(outcome) = self.feed(event) {
+                return outcome;
+            }
+            let now = self.now();
+            if pending.is_some_and(|pending| pending.due() <= now) || rescan <= now {
+                pending = None;
+                rescan = now + RESCAN_MS;
+                if let Some(outcome) = self.reread() {
+                    return outcome;
+                }
+            }
+        }
+    }
+
+    /// Steps the core until it has nothing left to do; an outcome ends the loop.
+    fn feed(&mut self, event: Event) -> Option<Outcome> {
+        let mut queue = VecDeque::from([event]);
+        while let Some(event) = queue.pop_front() {
+            if let Event::Exited(unit, _) = event {
+                // Its process id may be another's from now on.
+                self.groups[unit] = None;
+            }
+            let now = self.now();
+            for action in self.core.step(now, &event) {
+                match self.perform(&action) {
+                    Done::Quietly => {}
+                    Done::With(event) => queue.push_back(event),
+                    Done::Forever(outcome) => return Some(outcome),
+                }
+            }
+        }
+        None
+    }
+
+    fn perform(&mut self, action: &Action) -> Done {
+        match *action {
+            Action::Spawn(unit) => return Done::With(self.spawn(unit)),
+            Action::Terminate(unit) => {
+                if let Some(group) = self.groups[unit] {
+                    group.terminate();
+                }
+            }
+            Action::Kill(unit) => {
+                if let Some(group) = self.groups[unit] {
+                    group.kill();
+                }
+            }
+            Action::Probe(unit) => self.probe(unit),
+            Action::AllReady => super::announce(self.plan, &self.wanted),
+            Action::Note(unit, note) => self.note(unit, note),
+            Action::Finish(outcome) => return Done::Forever(outcome),
+        }
+        Done::Quietly
+    }
+
+    fn spawn(&mut self, id: UnitId) -> Event {
+        let unit = &self.plan.units[id];
+        let arguments = unit.arguments(self.plan.log);
+        let program = Program { path: self.launcher.clone(), arguments };
+        match process::spawn(&self.launcher, &program, &unit.name) {
+            Ok(process) => {
+                self.groups[id] = Some(process.group());
+                let events = self.events.clone();
+                tokio::spawn(async move {
+                    let exit = process.wait().await;
+                    let _ = events.send(Event::Exited(id, exit)).await;
+                });
+                Event::Started(id)
+            }
+            Err(error) => {
+                eprintln!("howdah: cannot start {}: {error}", unit.name);
+                Event::SpawnFailed(id)
+            }
+        }
+    }
+
+    fn probe(&self, id: UnitId) {
+        let Some(address) = self.wanted[id].http.clone() else { return };
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            let healthy = health::probe(&address).await;
+            let _ = events.send(Event::Health(id, healthy)).await;
+        });
+    }
+
+    fn note(&self, id: UnitId, note: Note) {
+        let name = &self.plan.units[id].name;
+        match note {
+            Note::Died(Exit::Code(code), pause) => {
+                eprintln!("howdah: {name} ended with code {code}; starts again in {pause} ms");
+            }
+            Note::Died(Exit::Signal(signal), pause) => {
+                eprintln!("howdah: {name} was ended by signal {signal}; starts again in {pause} ms");
+            }
+            Note::Restarting => eprintln!("howdah: {name} restarts for its new configuration"),
+            Note::Ready => eprintln!("howdah: {name} is ready again"),
+            Note::Killed => eprintln!("howdah: {name} did not stop in time and was killed"),
+        }
+    }
+
+    /// Looks at the store; what is wrong changes nothing and is told once.
+    fn reread(&mut self) -> Option<Outcome> {
+        let read = self.store.read().map_err(|error| error.to_string());
+        let computed =
+            read.and_then(|snapshot| config::compute(self.plan, &snapshot, &self.environment));
+        match computed {
+            Ok(wanted) => {
+                self.complaint = None;
+                self.want(wanted)
+            }
+            Err(complaint) => {
+                if self.complaint.as_ref() != Some(&complaint) {
+                    eprintln!("howdah: the new configuration is refused, nothing changes: {complaint}");
+                }
+                self.complaint = Some(complaint);
+                None
+            }
+        }
+    }
+
+    /// Puts files in force and tells the core. A unit whose files cannot be written keeps all of
+    /// its old state; the next rescan tries again.
+    fn want(&mut self, wanted: Vec<Wanted>) -> Option<Outcome> {
+        let first = self.wanted.is_empty();
+        self.wanted.resize_with(wanted.len(), Wanted::default);
+        for (id, wanted) in wanted.into_iter().enumerate() {
+            let unit = &self.plan.units[id];
+            match unit.generations.commit(&wanted.files) {
+                Ok(written) => {
+                    if written && !first {
+                        let number = unit.generations.current().unwrap_or_default();
+                        eprintln!("howdah: {} has configuration generation {number}", unit.name);
+                    }
+                    let token = wanted.token;
+                    self.wanted[id] = wanted;
+                    if id < self.plan.running().len()
+                        && let Some(outcome) = self.feed(Event::Wanted(id, token))
+                    {
+                        return Some(outcome);
+                    }
+                }
+                Err(error) => eprintln!("howdah: {}: {error}; trying again", unit.name),
+            }
+        }
+        None
+    }
+}
+
+/// What came of an action.
+enum Done {
+    Quietly,
+    With(Event),
+    Forever(Outcome),
+}
