@@ -1,2 +1,5 @@
-//! howdah
-fn main() {}
+//! The one program: every verb of howdah, and `hdfs` when called by that name.
+
+fn main() {
+    std::process::exit(howdah::cli::main());
+}

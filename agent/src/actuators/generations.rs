@@ -100,8 +100,10 @@ impl Generations {
     /// Generation numbers on disk, ascending.
     fn numbers(&self) -> Vec<u64> {
         let Ok(entries) = fs::read_dir(&self.folder) else { return Vec::new() };
-        let mut numbers: Vec<u64> =
-            entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+        let mut numbers: Vec<u64> = entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .collect();
         numbers.sort_unstable();
         numbers
     }

@@ -1,1 +1,169 @@
-//! x
+//! What a user types, and the exit code that answers.
+//!
+//! `howdah`'s own verbs are parsed by clap. Hadoop's verbs keep Hadoop's single-dash words:
+//! `namenode` and `datanode` through a small shim, `dfs`, `dfsadmin` and `getconf` by their own
+//! parsers, since their words are not options but a language. Called as `hdfs`, the same verbs.
+
+mod daemons;
+mod envtoconf;
+
+use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use hdfs_edge::daemon::{Failure, LogFormat};
+
+use crate::actuators::process;
+use crate::dev;
+
+/// Exit code for what the user can put right.
+pub(crate) const EXIT_USER: i32 = 2;
+
+/// HDFS on the HashiCorp stack: one agent per host, and the daemons it runs.
+#[derive(Debug, Parser)]
+#[command(name = "howdah", version, subcommand_required = true, arg_required_else_help = false)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run a whole cluster on this host: a namenode, datanodes and a folder as config store
+    Dev(DevArguments),
+    /// Run a namenode in the foreground, or format its folders
+    Namenode(daemons::NamenodeArguments),
+    /// Run a datanode in the foreground
+    Datanode(daemons::DatanodeArguments),
+    /// Write configuration files from environment variables (FILE.EXT_key=value)
+    Envtoconf(envtoconf::Arguments),
+    /// Work with files, as `hdfs dfs` does (see `howdah dfs -help`)
+    #[command(disable_help_flag = true)]
+    Dfs(Words),
+    /// Look after a cluster, as `hdfs dfsadmin` does (see `howdah dfsadmin -help`)
+    #[command(disable_help_flag = true)]
+    Dfsadmin(Words),
+    /// Print values of the configuration, as `hdfs getconf` does
+    #[command(disable_help_flag = true)]
+    Getconf(Words),
+    /// Print the version
+    Version,
+}
+
+/// Everything behind a verb that parses its own words.
+#[derive(Debug, Args)]
+struct Words {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    words: Vec<OsString>,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(crate) enum Log {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+impl From<Log> for LogFormat {
+    fn from(log: Log) -> Self {
+        match log {
+            Log::Text => Self::Text,
+            Log::Json => Self::Json,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+struct DevArguments {
+    /// Folder that holds the cluster: its config store, its data, its logs' context
+    #[arg(long, value_name = "DIR", default_value = "howdah-data")]
+    data: PathBuf,
+    /// Datanodes to run [default: as many as DIR has data of, else 3]
+    #[arg(long, value_name = "N")]
+    datanodes: Option<usize>,
+    /// Replicas of a file [default: 3, or fewer where datanodes are fewer]
+    #[arg(long, value_name = "R")]
+    replication: Option<usize>,
+    /// Added to every port, so that several clusters fit one host
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    port_offset: u16,
+    /// Address everything listens on
+    #[arg(long, value_name = "ADDR", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    bind: IpAddr,
+    /// How the daemons write their log lines
+    #[arg(long, value_enum, default_value_t)]
+    log: Log,
+}
+
+/// Runs what the command line asks for and returns the exit code.
+///
+/// Must be called on the main thread (see [`process::spawn`]).
+pub fn main() -> i32 {
+    let mut words: Vec<OsString> = std::env::args_os().collect();
+    if words.get(1).is_some_and(|word| word == process::CHILD_VERB) {
+        return process::become_child(&words[2..]);
+    }
+    daemons::undash(&mut words);
+    match Cli::try_parse_from(&words) {
+        Ok(cli) => run(cli.verb),
+        Err(error) => complain(&error),
+    }
+}
+
+fn run(verb: Verb) -> i32 {
+    match verb {
+        Verb::Dev(arguments) => report(dev::run(&arguments.into())),
+        Verb::Namenode(arguments) => report(daemons::namenode(arguments)),
+        Verb::Datanode(arguments) => report(daemons::datanode(arguments)),
+        Verb::Envtoconf(arguments) => report(envtoconf::run(&arguments)),
+        Verb::Dfs(_) | Verb::Dfsadmin(_) | Verb::Getconf(_) => 255,
+        Verb::Version => {
+            println!("howdah {}", env!("CARGO_PKG_VERSION"));
+            0
+        }
+    }
+}
+
+impl From<DevArguments> for dev::Options {
+    fn from(arguments: DevArguments) -> Self {
+        Self {
+            data: arguments.data,
+            datanodes: arguments.datanodes,
+            replication: arguments.replication,
+            port_offset: arguments.port_offset,
+            bind: arguments.bind,
+            log: arguments.log.into(),
+        }
+    }
+}
+
+/// One line for a failure; an empty message was told by somebody else already.
+fn report(result: Result<(), Failure>) -> i32 {
+    match result {
+        Ok(()) => 0,
+        Err(failure) => {
+            if !failure.message.is_empty() {
+                eprintln!("howdah: {}", failure.message);
+            }
+            failure.exit_code.into()
+        }
+    }
+}
+
+/// Help and version go out as they are; a mistake becomes one line.
+fn complain(error: &clap::Error) -> i32 {
+    use clap::error::ErrorKind::{DisplayHelp, DisplayVersion};
+    if matches!(error.kind(), DisplayHelp | DisplayVersion) {
+        let _ = error.print();
+        return 0;
+    }
+    let text = error.render().to_string();
+    let line = text.lines().next().unwrap_or("unknown mistake");
+    let line = line.strip_prefix("error: ").unwrap_or(line);
+    eprintln!("howdah: {line}; see howdah --help");
+    EXIT_USER
+}

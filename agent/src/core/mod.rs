@@ -111,7 +111,7 @@ pub enum Action {
 }
 
 /// Something the operator should read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Note {
     /// The process ended on its own; it comes back after the pause.
     Died(Exit, Millis),
@@ -150,11 +150,24 @@ const PROBE_READY_MS: Millis = 2_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// No process. Starts when the time has come.
-    Waiting { until: Millis },
+    Waiting {
+        until: Millis,
+    },
     /// Asked for, not yet confirmed.
-    Spawning { token: Token },
-    Running { since: Millis, token: Token, ready: bool, next_probe: Millis, probing: bool },
-    Stopping { deadline: Millis, killed: bool },
+    Spawning {
+        token: Token,
+    },
+    Running {
+        since: Millis,
+        token: Token,
+        ready: bool,
+        next_probe: Millis,
+        probing: bool,
+    },
+    Stopping {
+        deadline: Millis,
+        killed: bool,
+    },
 }
 
 #[derive(Debug)]
@@ -233,7 +246,9 @@ impl Supervisor {
     /// When `step` wants to be called next if nothing happens.
     pub fn deadline(&self) -> Option<Millis> {
         let of_unit = |unit: &Unit| match unit.state {
-            State::Waiting { until } if self.ending.is_none() && unit.wanted.is_some() => Some(until),
+            State::Waiting { until } if self.ending.is_none() && unit.wanted.is_some() => {
+                Some(until)
+            }
             State::Waiting { .. } | State::Spawning { .. } => None,
             State::Running { probing: true, .. } => None,
             State::Running { next_probe, .. } => Some(next_probe),
@@ -366,7 +381,9 @@ impl Supervisor {
                     unit.state = State::Spawning { token };
                     actions.push(Action::Spawn(id));
                 }
-                (State::Running { next_probe, probing, .. }, _) if *next_probe <= now && !*probing => {
+                (State::Running { next_probe, probing, .. }, _)
+                    if *next_probe <= now && !*probing =>
+                {
                     *probing = true;
                     actions.push(Action::Probe(id));
                 }

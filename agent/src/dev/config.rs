@@ -11,25 +11,22 @@ use hdfs_edge::config::{Config, ConfigError, FILES};
 use hdfs_edge::keys::{self, Change};
 use serde_json::json;
 
-use super::plan::{PREFIX, Plan, Role, Unit};
+use super::plan::{PREFIX, Plan, Recipe, Role};
 use crate::actuators::generations::Files;
 use crate::actuators::ports::Port;
 use crate::core::Token;
+use crate::driver::Wanted;
 use crate::render::{Format, Templates};
 use crate::sources::Snapshot;
 use crate::sources::environment::EnvironmentFile;
 use crate::sources::layers::{self, Effective};
 
-/// One unit's wanted state.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Wanted {
-    /// The rendered files.
-    pub(super) files: Files,
-    /// Changes exactly when the unit must be restarted.
-    pub(super) token: Token,
-    /// Where its web server listens.
-    pub(super) http: Option<String>,
-    /// Where it listens, web server first.
+/// One unit's wanted state, and what the start needs to know besides.
+#[derive(Debug)]
+pub(super) struct Computed {
+    /// For the driver.
+    pub(super) wanted: Wanted,
+    /// Where the unit listens, web server first.
     pub(super) ports: Vec<Port>,
     /// The address of the file system.
     pub(super) default_fs: String,
@@ -41,21 +38,20 @@ pub(super) fn compute(
     plan: &Plan,
     snapshot: &Snapshot,
     environment: &BTreeMap<String, EnvironmentFile>,
-) -> Result<Vec<Wanted>, String> {
+) -> Result<Vec<Computed>, String> {
     let templates = Templates::new();
-    let compute = |unit| wanted(unit, snapshot, environment, &templates);
-    plan.units.iter().map(compute).collect()
+    let compute = |recipe| compute_one(recipe, snapshot, environment, &templates);
+    plan.recipes.iter().map(compute).collect()
 }
 
-fn wanted(
-    unit: &Unit,
+fn compute_one(
+    unit: &Recipe,
     snapshot: &Snapshot,
     environment: &BTreeMap<String, EnvironmentFile>,
     templates: &Templates,
-) -> Result<Wanted, String> {
-    let effective =
-        layers::effective(&unit.target, &unit.defaults, PREFIX, snapshot, environment)
-            .map_err(|error| error.to_string())?;
+) -> Result<Computed, String> {
+    let effective = layers::effective(&unit.target, &unit.defaults, PREFIX, snapshot, environment)
+        .map_err(|error| error.to_string())?;
     let files = render(unit, &effective, snapshot, templates)?;
     let texts = FILES.iter().filter_map(|name| Some((*name, files.get(*name)?.as_str())));
     let config = Config::from_texts(Path::new(""), texts)
@@ -69,17 +65,16 @@ fn wanted(
             Some(Port { unit: unit.name.clone(), key: (*key).to_owned(), address })
         })
         .collect();
-    Ok(Wanted {
-        token: token(unit.role, &config),
-        http: ports.first().map(|port| reachable(&port.address)),
+    let health = ports.first().map(|port| reachable(&port.address));
+    Ok(Computed {
+        wanted: Wanted { files, token: token(unit.role, &config), health },
         ports,
         default_fs: config.raw("fs.defaultFS").unwrap_or_default(),
-        files,
     })
 }
 
 fn render(
-    unit: &Unit,
+    unit: &Recipe,
     effective: &Effective,
     snapshot: &Snapshot,
     templates: &Templates,
@@ -113,7 +108,7 @@ fn render(
 }
 
 /// The reader's complaint, told by where the value was set instead of by the rendered file.
-fn blame(unit: &Unit, effective: &Effective, error: &ConfigError) -> String {
+fn blame(unit: &Recipe, effective: &Effective, error: &ConfigError) -> String {
     let ConfigError::Value { key, value, accepted, .. } = error else {
         return format!("{}: {error}", unit.name);
     };
@@ -158,7 +153,9 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
     use super::super::folder::Found;
-    use super::super::plan::{LogFormat, Options};
+    use hdfs_edge::daemon::LogFormat;
+
+    use super::super::plan::Options;
     use super::*;
     use crate::sources::environment;
 
@@ -177,7 +174,7 @@ mod tests {
     fn compute_with(
         stored: &[(&str, &str)],
         variables: &[(&str, &str)],
-    ) -> Result<Vec<Wanted>, String> {
+    ) -> Result<Vec<Computed>, String> {
         let owned = |entries: &[(&str, &str)]| -> Snapshot {
             entries.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
         };
@@ -188,8 +185,10 @@ mod tests {
     fn restarted(stored: &[(&str, &str)], variables: &[(&str, &str)]) -> Vec<String> {
         let before = compute_with(&[], &[]).unwrap();
         let after = compute_with(stored, variables).unwrap();
-        let changed = before.iter().zip(&after).zip(&plan().units).filter_map(|((a, b), unit)| {
-            (a.token != b.token && unit.role != Role::Client).then(|| unit.name.clone())
+        let recipes = plan().recipes;
+        let changed = before.iter().zip(&after).zip(&recipes).filter_map(|((a, b), unit)| {
+            (a.wanted.token != b.wanted.token && unit.role != Role::Client)
+                .then(|| unit.name.clone())
         });
         changed.collect()
     }
@@ -200,16 +199,16 @@ mod tests {
             ("conf/hdfs/hdfs-site.xml/dfs.replication", "1", &["namenode"]),
             ("conf/hdfs/hdfs-site.xml/dfs.replication", "2", &[]),
             (
-                "conf/hdfs/hdfs-site.xml/dfs.datanode.handler.count",
-                "20",
+                "conf/hdfs/hdfs-site.xml/dfs.datanode.max.transfer.threads",
+                "300",
                 &["datanode-0", "datanode-1"],
             ),
             (
-                "conf/hdfs/@host/datanode-1/hdfs-site.xml/dfs.datanode.handler.count",
-                "20",
+                "conf/hdfs/@host/datanode-1/hdfs-site.xml/dfs.datanode.max.transfer.threads",
+                "300",
                 &["datanode-1"],
             ),
-            ("conf/hdfs/@namenode/hdfs-site.xml/dfs.datanode.handler.count", "20", &[]),
+            ("conf/hdfs/@namenode/hdfs-site.xml/dfs.datanode.max.transfer.threads", "300", &[]),
             ("conf/hdfs/hdfs-site.xml/dfs.client.use.datanode.hostname", "true", &[]),
             ("conf/yarn/hdfs-site.xml/dfs.replication", "1", &[]),
         ];
@@ -221,12 +220,13 @@ mod tests {
 
     #[test]
     fn every_unit_gets_every_file_and_its_own_values() {
-        let wanted = compute_with(&[("conf/hdfs/hdfs-site.xml/dfs.replication", "1")], &[]).unwrap();
+        let wanted =
+            compute_with(&[("conf/hdfs/hdfs-site.xml/dfs.replication", "1")], &[]).unwrap();
         for unit in &wanted {
-            assert!(unit.files["core-site.xml"].contains("hdfs://127.0.0.1:8020"));
-            assert!(unit.files["hdfs-site.xml"].contains("<value>1</value>"));
+            assert!(unit.wanted.files["core-site.xml"].contains("hdfs://127.0.0.1:8020"));
+            assert!(unit.wanted.files["hdfs-site.xml"].contains("<value>1</value>"));
         }
-        assert_eq!(wanted[0].http.as_deref(), Some("127.0.0.1:9870"));
+        assert_eq!(wanted[0].wanted.health.as_deref(), Some("127.0.0.1:9870"));
         assert_eq!(wanted[2].ports[1].address, "127.0.0.1:9876");
     }
 
@@ -247,9 +247,12 @@ mod tests {
         let text = "<configuration>{{#each properties}}<property><name>{{@key}}</name>\
                     <value>{{xml this}}</value></property>{{/each}}</configuration>";
         let wanted = compute_with(&[("templates/hdfs-site.xml.hbs", text)], &[]).unwrap();
-        assert!(wanted[0].files["hdfs-site.xml"].starts_with("<configuration><property>"));
+        assert!(wanted[0].wanted.files["hdfs-site.xml"].starts_with("<configuration><property>"));
         let plain = compute_with(&[], &[]).unwrap();
-        assert_eq!(wanted[0].token, plain[0].token, "the same values, another spelling");
+        assert_eq!(
+            wanted[0].wanted.token, plain[0].wanted.token,
+            "the same values, another spelling"
+        );
         let error =
             compute_with(&[("templates/hdfs-site.xml.hbs", "{{nobody}}")], &[]).unwrap_err();
         assert!(error.starts_with("templates/hdfs-site.xml.hbs: "), "{error}");

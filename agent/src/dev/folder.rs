@@ -71,8 +71,9 @@ pub(super) fn examine(root: &Path) -> Result<Found, String> {
 pub(super) fn create(root: &Path) -> Result<(), String> {
     for name in ["kv/conf/hdfs/core-site.xml", "kv/conf/hdfs/hdfs-site.xml", "secrets", "run"] {
         let path = root.join(name);
-        fs::create_dir_all(&path)
-            .map_err(|error| format!("cannot create {}: {error}; pass another --data", path.display()))?;
+        fs::create_dir_all(&path).map_err(|error| {
+            format!("cannot create {}: {error}; pass another --data", path.display())
+        })?;
     }
     // Secrets are for their owner.
     use std::os::unix::fs::PermissionsExt as _;
@@ -108,7 +109,10 @@ impl Version {
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error)
-                if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
             {
                 return Ok(None);
             }

@@ -1,138 +1,146 @@
 //! `howdah dev`: a whole cluster on one host, with a folder as its config store.
 //!
 //! `plan` says which units there are and what they are told by default; `folder` looks at what is
-//! on the disk already; `config` turns the store and the environment into files; `driver` is the
-//! loop that feeds the core and performs its actions. Before anything is written everything that
-//! can be known to fail has been tried.
+//! on the disk already; `config` turns the store and the environment into files; the rest is the
+//! agent's own loop. Before anything is written everything that can be known to fail was tried.
 
 mod config;
-mod driver;
 mod folder;
 mod plan;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::actuators::process::{self, Program};
-use crate::actuators::{lock, ports};
-use crate::core::{Exit, Outcome};
-use crate::sources::environment;
-use crate::sources::files::FileStore;
+use hdfs_edge::daemon::Failure;
+use tokio::sync::Notify;
 
-pub use plan::{LogFormat, Options};
+use crate::actuators::{lock, ports, process};
+use crate::core::{EXIT_USAGE, Exit, Outcome};
+use crate::driver::{Driver, Unit, Wanted, Wants};
+use crate::sources::environment::{self, EnvironmentFile};
+use crate::sources::files::{FileStore, Watch};
 
-use config::Wanted;
+pub use plan::Options;
+
+use config::Computed;
 use plan::Plan;
 
-/// Exit code for what the user can put right.
-const EXIT_USER: i32 = 2;
-
-/// Exit code for what went wrong on its own.
-const EXIT_FAILED: i32 = 1;
-
-/// Why the cluster did not run, and the exit code that says so.
-struct Stop {
-    message: String,
-    code: i32,
-}
-
-impl Stop {
-    fn user(message: impl std::fmt::Display) -> Self {
-        Self { message: message.to_string(), code: EXIT_USER }
-    }
-
-    fn failed(message: impl std::fmt::Display) -> Self {
-        Self { message: message.to_string(), code: EXIT_FAILED }
-    }
-}
-
-/// Runs the cluster until it is stopped, and returns the process's exit code.
+/// Runs the cluster until it is stopped.
 ///
 /// Must be called on the main thread: the children live as long as the thread that makes them.
-pub fn run(options: &Options) -> i32 {
-    match start(options) {
-        Ok(code) => code,
-        Err(stop) => {
-            if !stop.message.is_empty() {
-                eprintln!("howdah: {}", stop.message);
-            }
-            stop.code
-        }
-    }
-}
-
-fn start(options: &Options) -> Result<i32, Stop> {
-    let found = folder::examine(&options.data).map_err(Stop::user)?;
-    lock::check(&options.data.join(plan::LOCK)).map_err(Stop::user)?;
-    let plan = Plan::new(options, &found).map_err(Stop::user)?;
-    let store = FileStore::new(plan.root.join("kv"));
-    let environment = environment::parse(environment::variables());
-    let snapshot = store.read().map_err(Stop::user)?;
-    let wanted = config::compute(&plan, &snapshot, &environment).map_err(Stop::user)?;
-    let needed: Vec<_> = wanted.iter().flat_map(|wanted| wanted.ports.clone()).collect();
+///
+/// # Errors
+/// The cluster could not be started, or a daemon never came up. The message is empty when a
+/// daemon has already said what is wrong.
+pub fn run(options: &Options) -> Result<(), Failure> {
+    let found = folder::examine(&options.data).map_err(Failure::user)?;
+    lock::check(&options.data.join(plan::LOCK)).map_err(Failure::user)?;
+    let plan = Plan::new(options, &found).map_err(Failure::user)?;
+    let mut cluster = Cluster {
+        store: FileStore::new(plan.root.join("kv")),
+        environment: environment::parse(environment::variables()),
+        plan: &plan,
+    };
+    let computed = cluster.compute().map_err(Failure::user)?;
+    let needed: Vec<_> = computed.iter().flat_map(|unit| unit.ports.clone()).collect();
     ports::check(&needed).map_err(|error| {
-        Stop::user(format!("{error}; stop what uses it, or pass another --port-offset"))
+        Failure::user(format!("{error}; stop what uses it, or pass another --port-offset"))
     })?;
-    let launcher = std::env::current_exe().map_err(Stop::failed)?;
+    let launcher = std::env::current_exe().map_err(Failure::failed)?;
+    let units = plan.units(&launcher);
 
-    folder::create(&plan.root).map_err(Stop::user)?;
-    let _lock = lock::acquire(&plan.root.join(plan::LOCK)).map_err(Stop::user)?;
-    for (unit, wanted) in plan.units.iter().zip(&wanted) {
-        unit.generations.commit(&wanted.files).map_err(Stop::user)?;
+    folder::create(&plan.root).map_err(Failure::user)?;
+    let _lock = lock::acquire(&plan.root.join(plan::LOCK)).map_err(Failure::user)?;
+    for (unit, computed) in units.iter().zip(&computed) {
+        unit.generations.commit(&computed.wanted.files).map_err(Failure::user)?;
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(Stop::failed)?;
+        .map_err(Failure::failed)?;
     let outcome = runtime.block_on(async {
         if found.namenode.is_none() {
-            format(&plan, &launcher).await?;
+            format(&units[0], &launcher).await?;
         }
-        let driver = driver::Driver::new(&plan, store, environment, launcher)
-            .map_err(|error| Stop::failed(format!("cannot watch signals: {error}")))?;
-        Ok(driver.run(wanted).await)
+        let changed = Arc::new(Notify::new());
+        let _watch = cluster.watch(&changed);
+        let wanted = cluster.read().map_err(Failure::user)?;
+        let driver = Driver::new(&units, cluster, changed, launcher)
+            .map_err(|error| Failure::failed(format!("cannot watch signals: {error}")))?;
+        Ok::<_, Failure>(driver.run(wanted).await)
     })?;
-    Ok(exit_code(&plan, outcome))
+    judge(&units, outcome)
+}
+
+/// The source of the cluster's wanted state.
+struct Cluster<'a> {
+    plan: &'a Plan,
+    store: FileStore,
+    environment: BTreeMap<String, EnvironmentFile>,
+}
+
+impl Cluster<'_> {
+    fn compute(&self) -> Result<Vec<Computed>, String> {
+        let snapshot = self.store.read().map_err(|error| error.to_string())?;
+        config::compute(self.plan, &snapshot, &self.environment)
+    }
+
+    /// Watches the store; without a watch the driver's rescan still sees every change.
+    fn watch(&self, changed: &Arc<Notify>) -> Option<Watch> {
+        let notified = changed.clone();
+        let watch = self.store.watch(move || notified.notify_one());
+        watch.inspect_err(|error| eprintln!("howdah: edits count late: {error}")).ok()
+    }
+}
+
+impl Wants for Cluster<'_> {
+    fn read(&mut self) -> Result<Vec<Wanted>, String> {
+        Ok(self.compute()?.into_iter().map(|unit| unit.wanted).collect())
+    }
+
+    fn ready(&mut self, wanted: &[Wanted]) {
+        let fs = self.compute().ok().and_then(|units| Some(units.last()?.default_fs.clone()));
+        let web = wanted.first().and_then(|namenode| namenode.health.clone());
+        announce(self.plan, &fs.unwrap_or_default(), &web.unwrap_or_default());
+    }
 }
 
 /// Makes the namenode's folder, by a child, so that its memory is gone afterwards.
-async fn format(plan: &Plan, launcher: &PathBuf) -> Result<(), Stop> {
-    let unit = plan.namenode();
-    let mut arguments = unit.arguments(plan.log);
-    arguments.push(OsString::from("--format"));
-    let program = Program { path: launcher.clone(), arguments };
-    let child = process::spawn(launcher, &program, &unit.name)
-        .map_err(|error| Stop::failed(format!("cannot start the namenode's format: {error}")))?;
+async fn format(namenode: &Unit, launcher: &PathBuf) -> Result<(), Failure> {
+    let mut program = namenode.program.clone().expect("the namenode is a unit with a program");
+    program.arguments.push(OsString::from("--format"));
+    let child = process::spawn(launcher, &program, &namenode.name)
+        .map_err(|error| Failure::failed(format!("cannot start the namenode's format: {error}")))?;
     match child.wait().await {
         Exit::Code(0) => Ok(()),
         // The child has said why.
-        Exit::Code(code) => Err(Stop { message: String::new(), code }),
+        Exit::Code(code) if code == EXIT_USAGE => Err(Failure::user("")),
+        Exit::Code(_) => Err(Failure::failed("")),
         Exit::Signal(signal) => {
-            Err(Stop::failed(format!("the namenode's format was ended by signal {signal}")))
+            Err(Failure::failed(format!("the namenode's format was ended by signal {signal}")))
         }
     }
 }
 
-fn exit_code(plan: &Plan, outcome: Outcome) -> i32 {
+fn judge(units: &[Unit], outcome: Outcome) -> Result<(), Failure> {
     match outcome {
-        Outcome::Stopped => 0,
+        Outcome::Stopped => Ok(()),
         // The unit has said why, in a line of its own.
-        Outcome::Refused(_) => EXIT_USER,
+        Outcome::Refused(_) => Err(Failure::user("")),
         Outcome::GaveUp(unit) => {
-            let name = &plan.units[unit].name;
-            eprintln!("howdah: {name} does not come up; see its messages above");
-            EXIT_FAILED
+            let name = &units[unit].name;
+            Err(Failure::failed(format!("{name} does not come up; see its messages above")))
         }
     }
 }
 
 /// What is printed once every daemon can do its work.
-fn announce(plan: &Plan, wanted: &[Wanted]) {
-    let client = &wanted[plan.client()];
-    let web = wanted[plan.namenode_id()].http.as_deref().unwrap_or_default();
-    let conf = shorten(plan.units[plan.client()].generations.link());
-    let mut text = format!("ready: {} http://{web}\n", client.default_fs);
+fn announce(plan: &Plan, default_fs: &str, web: &str) {
+    let conf = shorten(&plan.client_conf());
+    let mut text = format!("ready: {default_fs} http://{web}\n");
     text.push_str(&format!(
         "  try:   HADOOP_CONF_DIR={conf} howdah dfs -put README.md /\n\
          \x20 try:   HADOOP_CONF_DIR={conf} howdah dfsadmin -report\n\

@@ -8,11 +8,14 @@ use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
+use hdfs_edge::daemon::LogFormat;
 use hdfs_edge::keys::Daemon;
 
 use super::folder::Found;
 use crate::actuators::generations::Generations;
+use crate::actuators::process::Program;
 use crate::core::Policy;
+use crate::driver::Unit;
 use crate::render::Properties;
 use crate::sources::layers::Target;
 
@@ -31,23 +34,11 @@ const DATANODES_MAX: usize = 1000;
 /// Replicas when there are datanodes enough: Hadoop's default.
 const REPLICATION: usize = 3;
 
-/// How the daemons write their log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-impl LogFormat {
-    /// As on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Text => "text",
-            Self::Json => "json",
-        }
+/// A log format as on the command line.
+fn log_name(log: LogFormat) -> &'static str {
+    match log {
+        LogFormat::Text => "text",
+        LogFormat::Json => "json",
     }
 }
 
@@ -106,37 +97,21 @@ impl Role {
     }
 }
 
-/// One unit.
+/// What makes the configuration of one unit.
 #[derive(Debug)]
-pub(super) struct Unit {
+pub(super) struct Recipe {
     pub(super) name: String,
     pub(super) role: Role,
     pub(super) target: Target,
     pub(super) defaults: BTreeMap<String, Properties>,
-    pub(super) generations: Generations,
 }
 
-impl Unit {
-    /// The arguments of the howdah program that run this unit.
-    pub(super) fn arguments(&self, log: LogFormat) -> Vec<OsString> {
-        let conf = self.generations.link().as_os_str();
-        let words = [self.role.name(), "--log", log.name(), "--conf"];
-        words.into_iter().map(OsString::from).chain([conf.to_owned()]).collect()
-    }
-
-    /// How the core treats it. Datanodes stop before the namenode they report to.
-    pub(super) fn policy(&self) -> Policy {
-        let stop_rank = u8::from(self.role == Role::Namenode);
-        Policy { stop_rank, ..Policy::default() }
-    }
-}
-
-/// The cluster. Units with a process come first, the client's folder last.
+/// The cluster: the namenode, the datanodes, and last the client's folder.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) root: PathBuf,
-    pub(super) units: Vec<Unit>,
-    pub(super) log: LogFormat,
+    pub(super) recipes: Vec<Recipe>,
+    log: LogFormat,
 }
 
 impl Plan {
@@ -169,27 +144,40 @@ impl Plan {
             ));
         }
         let draft = Draft { root: &root, options, replication };
-        let mut units = vec![draft.namenode()];
-        units.extend((0..datanodes).map(|index| draft.datanode(index)));
-        units.push(draft.client());
-        Ok(Self { root, units, log: options.log })
+        let mut recipes = vec![draft.namenode()];
+        recipes.extend((0..datanodes).map(|index| draft.datanode(index)));
+        recipes.push(draft.client());
+        Ok(Self { root, recipes, log: options.log })
     }
 
-    /// Units that run as a process.
-    pub(super) fn running(&self) -> &[Unit] {
-        &self.units[..self.client()]
+    /// The units for the driver, in the order of the recipes. `launcher` is the howdah program.
+    pub(super) fn units(&self, launcher: &Path) -> Vec<Unit> {
+        self.recipes.iter().map(|recipe| self.unit(recipe, launcher)).collect()
     }
 
-    pub(super) fn client(&self) -> usize {
-        self.units.len() - 1
+    fn unit(&self, recipe: &Recipe, launcher: &Path) -> Unit {
+        let folder = self.root.join("run").join(&recipe.name);
+        let (link, runs) = match recipe.role {
+            Role::Client => (self.client_conf(), false),
+            _ => (folder.join("conf"), true),
+        };
+        let words = [recipe.role.name(), "--log", log_name(self.log), "--conf"];
+        let arguments =
+            words.into_iter().map(OsString::from).chain([link.clone().into_os_string()]);
+        let program = Program { path: launcher.to_owned(), arguments: arguments.collect() };
+        // Datanodes stop before the namenode they report to.
+        let stop_rank = u8::from(recipe.role == Role::Namenode);
+        Unit {
+            name: recipe.name.clone(),
+            generations: Generations::new(&folder, link),
+            program: runs.then_some(program),
+            policy: Policy { stop_rank, ..Policy::default() },
+        }
     }
 
-    pub(super) fn namenode(&self) -> &Unit {
-        &self.units[self.namenode_id()]
-    }
-
-    pub(super) fn namenode_id(&self) -> usize {
-        0
+    /// The configuration folder for clients.
+    pub(super) fn client_conf(&self) -> PathBuf {
+        self.root.join("client-conf")
     }
 }
 
@@ -223,16 +211,11 @@ impl Draft<'_> {
         self.listen(port)
     }
 
-    fn unit(&self, role: Role, name: String, site: Vec<(&str, String)>) -> Unit {
-        let folder = self.root.join("run").join(&name);
-        let link = match role {
-            Role::Client => self.root.join("client-conf"),
-            _ => folder.join("conf"),
-        };
+    fn recipe(&self, role: Role, name: String, site: Vec<(&str, String)>) -> Recipe {
         let hdfs = site.into_iter().chain([("dfs.replication", self.replication.to_string())]);
         let default_fs = format!("hdfs://{}", self.reach(self.port(8020)));
         let core = Properties::from([("fs.defaultFS".to_owned(), default_fs)]);
-        Unit {
+        Recipe {
             target: Target {
                 role: role.name().to_owned(),
                 // In dev each unit also counts as a host of its own name.
@@ -243,13 +226,12 @@ impl Draft<'_> {
                 ("hdfs-site.xml".to_owned(), hdfs.map(|(k, v)| (k.to_owned(), v)).collect()),
             ]
             .into(),
-            generations: Generations::new(&folder, link),
             name,
             role,
         }
     }
 
-    fn namenode(&self) -> Unit {
+    fn namenode(&self) -> Recipe {
         let site = vec![
             ("dfs.namenode.rpc-address", self.listen(self.port(8020))),
             ("dfs.namenode.http-address", self.listen(self.port(9870))),
@@ -257,10 +239,10 @@ impl Draft<'_> {
             // Nobody waits for stragglers on one host.
             ("dfs.namenode.safemode.extension", "0".to_owned()),
         ];
-        self.unit(Role::Namenode, "namenode".to_owned(), site)
+        self.recipe(Role::Namenode, "namenode".to_owned(), site)
     }
 
-    fn datanode(&self, index: usize) -> Unit {
+    fn datanode(&self, index: usize) -> Recipe {
         // The plan has made sure that the sum fits.
         let port = |base: u16| self.listen(self.port(base) + 10 * index as u16);
         let name = datanode_name(index);
@@ -270,12 +252,12 @@ impl Draft<'_> {
             ("dfs.datanode.http.address", port(9864)),
             ("dfs.datanode.data.dir", self.root.join(&name).display().to_string()),
         ];
-        self.unit(Role::Datanode, name, site)
+        self.recipe(Role::Datanode, name, site)
     }
 
-    fn client(&self) -> Unit {
+    fn client(&self) -> Recipe {
         let web = self.reach(self.port(9870));
-        self.unit(Role::Client, "client".to_owned(), vec![("dfs.namenode.http-address", web)])
+        self.recipe(Role::Client, "client".to_owned(), vec![("dfs.namenode.http-address", web)])
     }
 }
 
@@ -311,16 +293,19 @@ mod tests {
     }
 
     fn site<'a>(plan: &'a Plan, unit: usize, key: &str) -> &'a str {
-        &plan.units[unit].defaults["hdfs-site.xml"][key]
+        &plan.recipes[unit].defaults["hdfs-site.xml"][key]
     }
 
     #[test]
     fn hadoops_ports_and_the_offset() {
         let options = Options { port_offset: 100, datanodes: Some(2), ..options() };
         let plan = Plan::new(&options, &Found::default()).unwrap();
-        let names: Vec<_> = plan.units.iter().map(|unit| unit.name.as_str()).collect();
+        let names: Vec<_> = plan.recipes.iter().map(|unit| unit.name.as_str()).collect();
         assert_eq!(names, ["namenode", "datanode-0", "datanode-1", "client"]);
-        assert_eq!(plan.units[3].defaults["core-site.xml"]["fs.defaultFS"], "hdfs://127.0.0.1:8120");
+        assert_eq!(
+            plan.recipes[3].defaults["core-site.xml"]["fs.defaultFS"],
+            "hdfs://127.0.0.1:8120"
+        );
         assert_eq!(site(&plan, 0, "dfs.namenode.http-address"), "127.0.0.1:9970");
         assert_eq!(site(&plan, 2, "dfs.datanode.address"), "127.0.0.1:9976");
         assert_eq!(site(&plan, 2, "dfs.datanode.ipc.address"), "127.0.0.1:9977");
@@ -331,8 +316,8 @@ mod tests {
     #[test]
     fn as_many_datanodes_as_there_were() {
         let found = Found { datanodes: vec![0, 1, 2, 3, 4], ..Found::default() };
-        assert_eq!(Plan::new(&options(), &found).unwrap().running().len(), 6);
-        assert_eq!(Plan::new(&options(), &Found::default()).unwrap().running().len(), 4);
+        assert_eq!(Plan::new(&options(), &found).unwrap().recipes.len(), 7);
+        assert_eq!(Plan::new(&options(), &Found::default()).unwrap().recipes.len(), 5);
     }
 
     #[test]

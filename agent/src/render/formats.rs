@@ -72,7 +72,8 @@ impl Format {
     }
 
     fn xml(self, properties: &Properties) -> Result<String, RenderError> {
-        let mut text = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<configuration>\n");
+        let mut text =
+            String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<configuration>\n");
         for (key, value) in properties {
             if let Some(what) = not_xml(key) {
                 return Err(self.bad_name(key, what));
@@ -94,7 +95,8 @@ impl Format {
     fn exports(self, properties: &Properties) -> Result<String, RenderError> {
         let mut text = String::new();
         for (key, value) in properties {
-            if key.is_empty() || !key.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
+            if key.is_empty()
+                || !key.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
             {
                 return Err(self.bad_name(key, "a character that a shell would interpret"));
             }
@@ -280,19 +282,19 @@ fn insert<'a>(
             None => Ok(()),
             Some(_) => Err(shadowed()),
         },
-        Some((head, rest)) => {
-            match map.entry(head).or_insert_with(|| Node::Map(BTreeMap::new())) {
-                Node::Map(inner) => insert(inner, key, rest, value),
-                Node::Leaf(_) => Err(shadowed()),
-            }
-        }
+        Some((head, rest)) => match map.entry(head).or_insert_with(|| Node::Map(BTreeMap::new())) {
+            Node::Map(inner) => insert(inner, key, rest, value),
+            Node::Leaf(_) => Err(shadowed()),
+        },
     }
 }
 
 /// The entries in list order when all names are numbers; `None` for a map.
 fn as_list<'a, 'b>(map: &'b BTreeMap<&'a str, Node<'a>>) -> Option<Vec<&'b Node<'a>>> {
-    let mut entries: Vec<(u32, &Node<'_>)> =
-        map.iter().map(|(name, node)| name.parse().ok().map(|at| (at, node))).collect::<Option<_>>()?;
+    let mut entries: Vec<(u32, &Node<'_>)> = map
+        .iter()
+        .map(|(name, node)| name.parse().ok().map(|at| (at, node)))
+        .collect::<Option<_>>()?;
     entries.sort_by_key(|(at, _)| *at);
     Some(entries.into_iter().map(|(_, node)| node).collect())
 }
@@ -348,7 +350,8 @@ fn write_list(text: &mut String, items: &[&Node<'_>], depth: usize) {
 fn yaml_scalar(value: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./+@%,".contains(c);
     let starts_plain = value.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '/');
-    let special = matches!(value.to_ascii_lowercase().as_str(), "null" | "yes" | "no" | "on" | "off");
+    let special =
+        matches!(value.to_ascii_lowercase().as_str(), "null" | "yes" | "no" | "on" | "off");
     if starts_plain && !special && value.chars().all(plain) {
         return value.to_owned();
     }

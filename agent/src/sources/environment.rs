@@ -56,9 +56,8 @@ pub fn parse(
 
 /// The process's own variables, without those that are no UTF-8.
 pub fn variables() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os().filter_map(|(name, value)| {
-        Some((name.into_string().ok()?, value.into_string().ok()?))
-    })
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 #[cfg(test)]
@@ -71,7 +70,10 @@ mod tests {
         let table: &[(&str, Option<(&str, Format, &str)>)] = &[
             ("CORE-SITE.XML_fs.defaultFS", Some(("core-site.xml", Xml, "fs.defaultFS"))),
             ("HDFS-SITE.XML_dfs.replication", Some(("hdfs-site.xml", Xml, "dfs.replication"))),
-            ("LOG4J.PROPERTIES_log4j.rootLogger", Some(("log4j.properties", Java, "log4j.rootLogger"))),
+            (
+                "LOG4J.PROPERTIES_log4j.rootLogger",
+                Some(("log4j.properties", Java, "log4j.rootLogger")),
+            ),
             ("STORM.YAML_nimbus.seeds.1", Some(("storm.yaml", Yaml, "nimbus.seeds.1"))),
             ("SERVER.TXT!PROPERTIES_a_b", Some(("server.txt", Java, "a_b"))),
             ("HADOOP-ENV.SH!conf_A", Some(("hadoop-env.sh", Conf, "A"))),

@@ -121,13 +121,14 @@ impl FileStore {
     /// # Errors
     /// The system's watches are used up, or the root does not exist.
     pub fn watch(&self, changed: impl Fn() + Send + 'static) -> Result<Watch, notify::Error> {
-        let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // Reading the store is an access too; only changes count, or every read would
-            // cause the next one. An error may have swallowed a change.
-            if event.map_or(true, |event| !matches!(event.kind, notify::EventKind::Access(_))) {
-                changed();
-            }
-        })?;
+        let mut watcher =
+            notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+                // Reading the store is an access too; only changes count, or every read would
+                // cause the next one. An error may have swallowed a change.
+                if event.map_or(true, |event| !matches!(event.kind, notify::EventKind::Access(_))) {
+                    changed();
+                }
+            })?;
         watcher.watch(&self.root, notify::RecursiveMode::Recursive)?;
         Ok(Watch { _watcher: watcher })
     }
@@ -226,7 +227,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let store = FileStore::new(root.path());
         let (sender, receiver) = std::sync::mpsc::sync_channel(64);
-        let watch = store.watch(move || drop(sender.try_send(()))).unwrap();
+        let watch = store.watch(move || sender.try_send(()).unwrap_or(())).unwrap();
         put(root.path(), "a/b/c", b"1");
         loop {
             receiver.recv_timeout(std::time::Duration::from_secs(20)).expect("no change was told");

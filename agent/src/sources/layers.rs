@@ -65,7 +65,12 @@ pub struct Effective {
 impl Effective {
     /// The bare properties of one file.
     pub fn properties(&self, file: &str) -> Properties {
-        self.files.get(file).into_iter().flatten().map(|(k, s)| (k.clone(), s.value.clone())).collect()
+        self.files
+            .get(file)
+            .into_iter()
+            .flatten()
+            .map(|(k, s)| (k.clone(), s.value.clone()))
+            .collect()
     }
 
     /// All properties of all files, as a daemon that reads them one after the other sees them.
@@ -119,8 +124,7 @@ pub fn effective(
 ) -> Result<Effective, LayerError> {
     let mut ranked: Vec<(usize, &str, &str, &str)> = Vec::new();
     for (key, value) in snapshot {
-        let Some((rank, rest)) =
-            key.strip_prefix(prefix).and_then(|rest| layer_of(target, rest))
+        let Some((rank, rest)) = key.strip_prefix(prefix).and_then(|rest| layer_of(target, rest))
         else {
             continue;
         };
@@ -177,12 +181,14 @@ mod tests {
 
     fn value(entries: &[(&str, &str)], variables: &[(&str, &str)]) -> (String, Origin) {
         let defaults =
-            [("hdfs-site.xml".to_owned(), Properties::from([("k".into(), "default".into())]))].into();
+            [("hdfs-site.xml".to_owned(), Properties::from([("k".into(), "default".into())]))]
+                .into();
         let environment = environment::parse(
             variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
         );
         let effective =
-            effective(&target(), &defaults, "conf/hdfs/", &snapshot(entries), &environment).unwrap();
+            effective(&target(), &defaults, "conf/hdfs/", &snapshot(entries), &environment)
+                .unwrap();
         let setting = effective.files["hdfs-site.xml"]["k"].clone();
         (setting.value, setting.origin)
     }

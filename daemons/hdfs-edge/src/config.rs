@@ -99,6 +99,23 @@ impl Config {
         Ok(config)
     }
 
+    /// A configuration from the texts of files that are not on a disk (yet): each one's name and
+    /// content, in the order in which later ones win. Names other than [`FILES`] are left out.
+    pub fn from_texts<'a>(
+        folder: &Path,
+        texts: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, ConfigError> {
+        let mut config = Self { folder: folder.to_owned(), entries: BTreeMap::new() };
+        for (name, text) in texts {
+            let Some(index) = FILES.iter().position(|file| *file == name) else { continue };
+            for property in xml::parse(&folder.join(name), text)? {
+                config.insert(index, property);
+            }
+        }
+        config.resolve()?;
+        Ok(config)
+    }
+
     /// A configuration from pairs instead of files, for tests and tools.
     pub fn from_pairs<'a>(
         pairs: impl IntoIterator<Item = (&'a str, &'a str)>,

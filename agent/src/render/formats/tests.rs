@@ -72,7 +72,10 @@ fn flokkr_yaml() {
         ]),
         "test:\n  something:\n  - kev: value1\n    xxx: value2\n  - kev: value3\n  - kev: value4\n"
     );
-    assert_eq!(render(&[("a", "x: y"), ("b", ""), ("c", "no")]), "a: \"x: y\"\nb: \"\"\nc: \"no\"\n");
+    assert_eq!(
+        render(&[("a", "x: y"), ("b", ""), ("c", "no")]),
+        "a: \"x: y\"\nb: \"\"\nc: \"no\"\n"
+    );
     assert_eq!(render(&[]), "{}\n");
 }
 
@@ -89,8 +92,7 @@ fn flokkr_sh_and_conf() {
         ("test.other.bsd", "it's $HOME"),
         ("empty", ""),
     ]);
-    let expected =
-        "export empty=''\nexport test.other.bsd='it'\\''s $HOME'\nexport test.something.asd=value1\n";
+    let expected = "export empty=''\nexport test.other.bsd='it'\\''s $HOME'\nexport test.something.asd=value1\n";
     assert_eq!(Format::Sh.render(&input).unwrap(), expected);
     assert_eq!(Format::Conf.render(&input).unwrap(), expected);
     assert!(Format::Sh.render(&properties(&[("a;rm", "1")])).is_err());
@@ -155,7 +157,9 @@ fn read_back(text: &str) -> Properties {
                     content.push_str(quick_xml::escape::resolve_xml_entity(&name).unwrap());
                 }
             }
-            Event::End(tag) if tag.name().as_ref() == b"name" => name = std::mem::take(&mut content),
+            Event::End(tag) if tag.name().as_ref() == b"name" => {
+                name = std::mem::take(&mut content)
+            }
             Event::End(tag) if tag.name().as_ref() == b"value" => {
                 result.insert(std::mem::take(&mut name), std::mem::take(&mut content));
             }

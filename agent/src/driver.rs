@@ -1,9 +1,10 @@
 //! The loop: wait for an event, step the core, perform its actions.
 //!
 //! One task owns everything that changes; helpers only send events. It runs on the main thread,
-//! which is also the thread that makes the children.
+//! which is also the thread that makes the children. What the units are and where their wanted
+//! state comes from is somebody else's: see [`Unit`] and [`Wants`].
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,13 +13,10 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 
-use super::config::{self, Wanted};
-use super::plan::Plan;
+use crate::actuators::generations::{Files, Generations};
 use crate::actuators::health;
 use crate::actuators::process::{self, Group, Program};
-use crate::core::{Action, Event, Exit, Millis, Note, Outcome, Supervisor, UnitId};
-use crate::sources::environment::EnvironmentFile;
-use crate::sources::files::{FileStore, Watch};
+use crate::core::{Action, Event, Exit, Millis, Note, Outcome, Policy, Supervisor, Token, UnitId};
 
 /// Events in flight: an exit and a probe's answer for each of many units fit several times.
 const EVENTS_MAX: usize = 1024;
@@ -46,58 +44,87 @@ impl Pending {
     }
 }
 
-/// The running cluster.
-pub(super) struct Driver<'a> {
-    plan: &'a Plan,
-    store: FileStore,
-    environment: BTreeMap<String, EnvironmentFile>,
+/// Something that gets files, and runs a program where it has one.
+#[derive(Debug)]
+pub struct Unit {
+    /// Its name in messages.
+    pub name: String,
+    /// Its files.
+    pub generations: Generations,
+    /// What it runs; `None` for a folder that others read.
+    pub program: Option<Program>,
+    /// How the core treats it.
+    pub policy: Policy,
+}
+
+/// What a unit should be.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// The rendered files.
+    pub files: Files,
+    /// Changes exactly when the program must be restarted.
+    pub token: Token,
+    /// `host:port` of its `/healthz`; without one it counts as healthy while it runs.
+    pub health: Option<String>,
+}
+
+/// Where wanted states come from.
+pub trait Wants {
+    /// The latest wanted state of every unit, in the units' order; or, in one line, why there is
+    /// none, in which case nothing changes.
+    ///
+    /// # Errors
+    /// The source cannot be read, or holds something invalid.
+    fn read(&mut self) -> Result<Vec<Wanted>, String>;
+
+    /// All units are ready for the first time.
+    fn ready(&mut self, wanted: &[Wanted]);
+}
+
+/// The running units.
+pub struct Driver<'a, W> {
+    units: &'a [Unit],
+    wants: W,
     launcher: PathBuf,
     core: Supervisor,
     groups: Vec<Option<Group>>,
     wanted: Vec<Wanted>,
-    /// The last complaint about the store, so that a rescan does not repeat it.
+    /// The last complaint about the wanted state, so that a rescan does not repeat it.
     complaint: Option<String>,
     clock: Instant,
     events: mpsc::Sender<Event>,
     inbox: mpsc::Receiver<Event>,
     changed: Arc<Notify>,
-    _watch: Option<Watch>,
     signals: [Signal; 3],
 }
 
-impl<'a> Driver<'a> {
+impl<'a, W: Wants> Driver<'a, W> {
+    /// A driver for these units, those with a program first. `changed` is notified when `wants`
+    /// should be read again; `launcher` is the path of the howdah program.
+    ///
     /// # Errors
     /// Signals cannot be received.
-    pub(super) fn new(
-        plan: &'a Plan,
-        store: FileStore,
-        environment: BTreeMap<String, EnvironmentFile>,
+    pub fn new(
+        units: &'a [Unit],
+        wants: W,
+        changed: Arc<Notify>,
         launcher: PathBuf,
     ) -> io::Result<Self> {
         let (events, inbox) = mpsc::channel(EVENTS_MAX);
-        let changed = Arc::new(Notify::new());
-        let notified = changed.clone();
-        let watch = store.watch(move || notified.notify_one());
-        let watch = watch
-            .inspect_err(|error| {
-                let seconds = RESCAN_MS / 1000;
-                eprintln!("howdah: cannot watch the store ({error}); reading it every {seconds} s");
-            })
-            .ok();
+        let running = units.iter().take_while(|unit| unit.program.is_some());
+        let policies: Vec<Policy> = running.map(|unit| unit.policy.clone()).collect();
         Ok(Self {
-            core: Supervisor::new(plan.running().iter().map(super::plan::Unit::policy)),
-            groups: vec![None; plan.running().len()],
-            plan,
-            store,
-            environment,
+            groups: vec![None; policies.len()],
+            core: Supervisor::new(policies),
+            units,
+            wants,
             launcher,
-            wanted: Vec::new(),
+            wanted: vec![Wanted::default(); units.len()],
             complaint: None,
             clock: Instant::now(),
             events,
             inbox,
             changed,
-            _watch: watch,
             signals: [
                 signal(SignalKind::interrupt())?,
                 signal(SignalKind::terminate())?,
@@ -111,7 +138,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Runs until everything has stopped.
-    pub(super) async fn run(mut self, wanted: Vec<Wanted>) -> Outcome {
+    pub async fn run(mut self, wanted: Vec<Wanted>) -> Outcome {
         let mut pending: Option<Pending> = None;
         let mut rescan = self.now() + RESCAN_MS;
         if let Some(outcome) = self.want(wanted) {
@@ -183,7 +210,7 @@ impl<'a> Driver<'a> {
                 }
             }
             Action::Probe(unit) => self.probe(unit),
-            Action::AllReady => super::announce(self.plan, &self.wanted),
+            Action::AllReady => self.wants.ready(&self.wanted),
             Action::Note(unit, note) => self.note(unit, note),
             Action::Finish(outcome) => return Done::Forever(outcome),
         }
@@ -191,10 +218,9 @@ impl<'a> Driver<'a> {
     }
 
     fn spawn(&mut self, id: UnitId) -> Event {
-        let unit = &self.plan.units[id];
-        let arguments = unit.arguments(self.plan.log);
-        let program = Program { path: self.launcher.clone(), arguments };
-        match process::spawn(&self.launcher, &program, &unit.name) {
+        let unit = &self.units[id];
+        let Some(program) = &unit.program else { return Event::SpawnFailed(id) };
+        match process::spawn(&self.launcher, program, &unit.name) {
             Ok(process) => {
                 self.groups[id] = Some(process.group());
                 let events = self.events.clone();
@@ -212,22 +238,27 @@ impl<'a> Driver<'a> {
     }
 
     fn probe(&self, id: UnitId) {
-        let Some(address) = self.wanted[id].http.clone() else { return };
+        let address = self.wanted[id].health.clone();
         let events = self.events.clone();
         tokio::spawn(async move {
-            let healthy = health::probe(&address).await;
+            let healthy = match address {
+                Some(address) => health::probe(&address).await,
+                None => true,
+            };
             let _ = events.send(Event::Health(id, healthy)).await;
         });
     }
 
     fn note(&self, id: UnitId, note: Note) {
-        let name = &self.plan.units[id].name;
+        let name = &self.units[id].name;
         match note {
             Note::Died(Exit::Code(code), pause) => {
                 eprintln!("howdah: {name} ended with code {code}; starts again in {pause} ms");
             }
             Note::Died(Exit::Signal(signal), pause) => {
-                eprintln!("howdah: {name} was ended by signal {signal}; starts again in {pause} ms");
+                eprintln!(
+                    "howdah: {name} was ended by signal {signal}; starts again in {pause} ms"
+                );
             }
             Note::Restarting => eprintln!("howdah: {name} restarts for its new configuration"),
             Note::Ready => eprintln!("howdah: {name} is ready again"),
@@ -235,19 +266,18 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Looks at the store; what is wrong changes nothing and is told once.
+    /// Looks at the wanted state; what is wrong changes nothing and is told once.
     fn reread(&mut self) -> Option<Outcome> {
-        let read = self.store.read().map_err(|error| error.to_string());
-        let computed =
-            read.and_then(|snapshot| config::compute(self.plan, &snapshot, &self.environment));
-        match computed {
+        match self.wants.read() {
             Ok(wanted) => {
                 self.complaint = None;
                 self.want(wanted)
             }
             Err(complaint) => {
                 if self.complaint.as_ref() != Some(&complaint) {
-                    eprintln!("howdah: the new configuration is refused, nothing changes: {complaint}");
+                    eprintln!(
+                        "howdah: the new configuration is refused, nothing changes: {complaint}"
+                    );
                 }
                 self.complaint = Some(complaint);
                 None
@@ -258,19 +288,17 @@ impl<'a> Driver<'a> {
     /// Puts files in force and tells the core. A unit whose files cannot be written keeps all of
     /// its old state; the next rescan tries again.
     fn want(&mut self, wanted: Vec<Wanted>) -> Option<Outcome> {
-        let first = self.wanted.is_empty();
-        self.wanted.resize_with(wanted.len(), Wanted::default);
         for (id, wanted) in wanted.into_iter().enumerate() {
-            let unit = &self.plan.units[id];
+            let unit = &self.units[id];
             match unit.generations.commit(&wanted.files) {
                 Ok(written) => {
-                    if written && !first {
+                    if written {
                         let number = unit.generations.current().unwrap_or_default();
                         eprintln!("howdah: {} has configuration generation {number}", unit.name);
                     }
                     let token = wanted.token;
                     self.wanted[id] = wanted;
-                    if id < self.plan.running().len()
+                    if unit.program.is_some()
                         && let Some(outcome) = self.feed(Event::Wanted(id, token))
                     {
                         return Some(outcome);

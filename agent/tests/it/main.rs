@@ -1,0 +1,3 @@
+//! The agent with real child processes: shells that do as they are told, no Hadoop.
+
+mod supervision;
