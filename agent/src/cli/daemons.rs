@@ -71,11 +71,17 @@ pub(super) fn undash(words: &mut [OsString]) {
 }
 
 pub(super) fn namenode(arguments: NamenodeArguments) -> Result<(), Failure> {
-    let _conf = arguments.common.conf("namenode")?;
-    Err(Failure::failed("namenode: not in this build yet"))
+    let conf = arguments.common.conf("namenode")?;
+    let NamenodeArguments { common, cluster_id, force, .. } = arguments;
+    let action = if arguments.format {
+        namenode::Action::Format { cluster_id, force }
+    } else {
+        namenode::Action::Start
+    };
+    namenode::run(namenode::Options { conf, action, log: common.log.into() })
 }
 
-pub(super) fn datanode(arguments: DatanodeArguments) -> Result<(), Failure> {
+pub(super) fn datanode(arguments: &DatanodeArguments) -> Result<(), Failure> {
     let _conf = arguments.common.conf("datanode")?;
     Err(Failure::failed("datanode: not in this build yet"))
 }

@@ -118,7 +118,7 @@ fn run(verb: Verb) -> i32 {
     match verb {
         Verb::Dev(arguments) => report(dev::run(&arguments.into())),
         Verb::Namenode(arguments) => report(daemons::namenode(arguments)),
-        Verb::Datanode(arguments) => report(daemons::datanode(arguments)),
+        Verb::Datanode(arguments) => report(daemons::datanode(&arguments)),
         Verb::Envtoconf(arguments) => report(envtoconf::run(&arguments)),
         Verb::Dfs(_) | Verb::Dfsadmin(_) | Verb::Getconf(_) => 255,
         Verb::Version => {

@@ -7,25 +7,25 @@ use super::Millis;
 pub struct Backoff {
     base: Millis,
     cap: Millis,
-    next: Millis,
+    upcoming: Millis,
 }
 
 impl Backoff {
     /// Pauses from `base` to `cap`, in milliseconds.
     pub fn new(base: Millis, cap: Millis) -> Self {
-        Self { base, cap, next: base.min(cap) }
+        Self { base, cap, upcoming: base.min(cap) }
     }
 
     /// The pause to take now; the following one is twice as long.
-    pub fn next(&mut self) -> Millis {
-        let pause = self.next;
-        self.next = pause.saturating_mul(2).clamp(self.base.min(self.cap), self.cap);
+    pub fn pause(&mut self) -> Millis {
+        let pause = self.upcoming;
+        self.upcoming = pause.saturating_mul(2).clamp(self.base.min(self.cap), self.cap);
         pause
     }
 
     /// Starts over.
     pub fn reset(&mut self) {
-        self.next = self.base.min(self.cap);
+        self.upcoming = self.base.min(self.cap);
     }
 }
 
@@ -36,9 +36,9 @@ mod tests {
     #[test]
     fn doubles_to_the_cap_and_starts_over() {
         let mut backoff = Backoff::new(200, 1000);
-        let pauses: Vec<_> = (0..5).map(|_| backoff.next()).collect();
+        let pauses: Vec<_> = (0..5).map(|_| backoff.pause()).collect();
         assert_eq!(pauses, [200, 400, 800, 1000, 1000]);
         backoff.reset();
-        assert_eq!(backoff.next(), 200);
+        assert_eq!(backoff.pause(), 200);
     }
 }

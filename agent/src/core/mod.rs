@@ -320,7 +320,7 @@ impl Supervisor {
     fn failed(&mut self, now: Millis, id: UnitId, exit: Exit, actions: &mut Vec<Action>) {
         let unit = &mut self.units[id];
         unit.failures += 1;
-        let pause = unit.backoff.next();
+        let pause = unit.backoff.pause();
         unit.state = State::Waiting { until: now + pause };
         if self.ending.is_some() {
             return;

@@ -186,11 +186,10 @@ mod tests {
         let before = compute_with(&[], &[]).unwrap();
         let after = compute_with(stored, variables).unwrap();
         let recipes = plan().recipes;
-        let changed = before.iter().zip(&after).zip(&recipes).filter_map(|((a, b), unit)| {
-            (a.wanted.token != b.wanted.token && unit.role != Role::Client)
-                .then(|| unit.name.clone())
+        let changed = before.iter().zip(&after).zip(&recipes).filter(|((a, b), recipe)| {
+            a.wanted.token != b.wanted.token && recipe.role != Role::Client
         });
-        changed.collect()
+        changed.map(|(_, recipe)| recipe.name.clone()).collect()
     }
 
     #[test]

@@ -30,7 +30,7 @@ impl Templates {
         engine.set_strict_mode(true);
         // Config files are not HTML; `{{xml v}}` escapes where the file is XML.
         engine.register_escape_fn(no_escape);
-        engine.register_helper("xml", Box::new(map_text(|text| xml_escape(text))));
+        engine.register_helper("xml", Box::new(map_text(xml_escape)));
         engine.register_helper("upper", Box::new(map_text(str::to_uppercase)));
         engine.register_helper("lower", Box::new(map_text(str::to_lowercase)));
         engine.register_helper("trim", Box::new(map_text(|text| text.trim().to_owned())));

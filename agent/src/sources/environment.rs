@@ -67,7 +67,8 @@ mod tests {
     #[test]
     fn names() {
         use Format::{Conf, Properties as Java, Xml, Yaml};
-        let table: &[(&str, Option<(&str, Format, &str)>)] = &[
+        type Parsed = Option<(&'static str, Format, &'static str)>;
+        let table: &[(&str, Parsed)] = &[
             ("CORE-SITE.XML_fs.defaultFS", Some(("core-site.xml", Xml, "fs.defaultFS"))),
             ("HDFS-SITE.XML_dfs.replication", Some(("hdfs-site.xml", Xml, "dfs.replication"))),
             (

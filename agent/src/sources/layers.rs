@@ -143,7 +143,7 @@ pub fn effective(
     for (_, key, rest, value) in ranked {
         let origin = Origin::Store(key.to_owned());
         match rest.split_once('/') {
-            Some(("" | "." | "..", _)) | Some((_, "")) => {
+            Some(("" | "." | "..", _) | (_, "")) => {
                 return Err(LayerError::Name { key: key.to_owned() });
             }
             Some((file, name)) => {

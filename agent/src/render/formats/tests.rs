@@ -158,7 +158,7 @@ fn read_back(text: &str) -> Properties {
                 }
             }
             Event::End(tag) if tag.name().as_ref() == b"name" => {
-                name = std::mem::take(&mut content)
+                name = std::mem::take(&mut content);
             }
             Event::End(tag) if tag.name().as_ref() == b"value" => {
                 result.insert(std::mem::take(&mut name), std::mem::take(&mut content));
