@@ -3,6 +3,7 @@
 
 pub mod config;
 pub mod daemon;
+pub mod disk;
 pub mod groups;
 pub mod http;
 pub mod keys;

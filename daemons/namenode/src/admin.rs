@@ -23,7 +23,7 @@ fn stands_alone<T>() -> Answer<T> {
 pub(crate) fn service_status(
     _: This<'_>,
     _: Who<'_, '_>,
-    _: GetServiceStatusRequestProto,
+    _: &GetServiceStatusRequestProto,
 ) -> Answer<GetServiceStatusResponseProto> {
     Ok(GetServiceStatusResponseProto {
         state: HaServiceStateProto::Active.into(),
@@ -36,7 +36,7 @@ pub(crate) fn service_status(
 pub(crate) fn monitor_health(
     _: This<'_>,
     _: Who<'_, '_>,
-    _: MonitorHealthRequestProto,
+    _: &MonitorHealthRequestProto,
 ) -> Answer<MonitorHealthResponseProto> {
     Ok(MonitorHealthResponseProto {})
 }
@@ -45,7 +45,7 @@ pub(crate) fn monitor_health(
 pub(crate) fn transition_to_active(
     _: This<'_>,
     _: Who<'_, '_>,
-    _: TransitionToActiveRequestProto,
+    _: &TransitionToActiveRequestProto,
 ) -> Answer<TransitionToActiveResponseProto> {
     stands_alone()
 }
@@ -54,7 +54,7 @@ pub(crate) fn transition_to_active(
 pub(crate) fn transition_to_standby(
     _: This<'_>,
     _: Who<'_, '_>,
-    _: TransitionToStandbyRequestProto,
+    _: &TransitionToStandbyRequestProto,
 ) -> Answer<TransitionToStandbyResponseProto> {
     stands_alone()
 }
@@ -63,7 +63,7 @@ pub(crate) fn transition_to_standby(
 pub(crate) fn transition_to_observer(
     _: This<'_>,
     _: Who<'_, '_>,
-    _: TransitionToObserverRequestProto,
+    _: &TransitionToObserverRequestProto,
 ) -> Answer<TransitionToObserverResponseProto> {
     stands_alone()
 }
@@ -72,7 +72,7 @@ pub(crate) fn transition_to_observer(
 pub(crate) fn refresh_groups(
     server: This<'_>,
     _: Who<'_, '_>,
-    _: RefreshUserToGroupsMappingsRequestProto,
+    _: &RefreshUserToGroupsMappingsRequestProto,
 ) -> Answer<RefreshUserToGroupsMappingsResponseProto> {
     server.groups.refresh();
     Ok(RefreshUserToGroupsMappingsResponseProto {})
@@ -82,7 +82,7 @@ pub(crate) fn refresh_groups(
 pub(crate) fn refresh_proxy_users(
     _: This<'_>,
     _: Who<'_, '_>,
-    _: RefreshSuperUserGroupsConfigurationRequestProto,
+    _: &RefreshSuperUserGroupsConfigurationRequestProto,
 ) -> Answer<RefreshSuperUserGroupsConfigurationResponseProto> {
     Ok(RefreshSuperUserGroupsConfigurationResponseProto {})
 }
@@ -91,7 +91,7 @@ pub(crate) fn refresh_proxy_users(
 pub(crate) fn refresh_service_acl(
     _: This<'_>,
     _: Who<'_, '_>,
-    _: RefreshServiceAclRequestProto,
+    _: &RefreshServiceAclRequestProto,
 ) -> Answer<RefreshServiceAclResponseProto> {
     let message = "Service Level Authorization not enabled!";
     Err(Fault::new(Exception::Authorization, message))
@@ -101,7 +101,7 @@ pub(crate) fn refresh_service_acl(
 pub(crate) fn refresh_call_queue(
     _: This<'_>,
     _: Who<'_, '_>,
-    _: RefreshCallQueueRequestProto,
+    _: &RefreshCallQueueRequestProto,
 ) -> Answer<RefreshCallQueueResponseProto> {
     Ok(RefreshCallQueueResponseProto {})
 }
@@ -110,9 +110,9 @@ pub(crate) fn refresh_call_queue(
 pub(crate) fn generic_refresh(
     _: This<'_>,
     _: Who<'_, '_>,
-    request: GenericRefreshRequestProto,
+    request: &GenericRefreshRequestProto,
 ) -> Answer<GenericRefreshResponseCollectionProto> {
-    let identifier = request.identifier.unwrap_or_default();
+    let identifier = request.identifier();
     let message =
         format!("Identifier '{identifier}' does not exist in RefreshRegistry. Valid options are: ");
     Err(Fault::new(Exception::IllegalArgument, message))
@@ -122,7 +122,7 @@ pub(crate) fn generic_refresh(
 pub(crate) fn groups_for_user(
     server: This<'_>,
     _: Who<'_, '_>,
-    request: GetGroupsForUserRequestProto,
+    request: &GetGroupsForUserRequestProto,
 ) -> Answer<GetGroupsForUserResponseProto> {
     Ok(GetGroupsForUserResponseProto { groups: server.groups.of(&request.user).to_vec() })
 }
@@ -131,7 +131,7 @@ pub(crate) fn groups_for_user(
 pub(crate) fn reconfigurable_properties(
     _: This<'_>,
     _: Who<'_, '_>,
-    _: ListReconfigurablePropertiesRequestProto,
+    _: &ListReconfigurablePropertiesRequestProto,
 ) -> Answer<ListReconfigurablePropertiesResponseProto> {
     Ok(ListReconfigurablePropertiesResponseProto { name: Vec::new() })
 }
@@ -140,7 +140,7 @@ pub(crate) fn reconfigurable_properties(
 pub(crate) fn reconfiguration_status(
     _: This<'_>,
     _: Who<'_, '_>,
-    _: GetReconfigurationStatusRequestProto,
+    _: &GetReconfigurationStatusRequestProto,
 ) -> Answer<GetReconfigurationStatusResponseProto> {
     Ok(GetReconfigurationStatusResponseProto::default())
 }
@@ -149,7 +149,7 @@ pub(crate) fn reconfiguration_status(
 pub(crate) fn start_reconfiguration(
     _: This<'_>,
     _: Who<'_, '_>,
-    _: StartReconfigurationRequestProto,
+    _: &StartReconfigurationRequestProto,
 ) -> Answer<StartReconfigurationResponseProto> {
     Err(Fault::io("No key can be changed while the namenode runs; restart it"))
 }
@@ -160,7 +160,7 @@ const RPC_KIND: &str = "RPC_PROTOCOL_BUFFER";
 pub(crate) fn protocol_versions(
     _: This<'_>,
     _: Who<'_, '_>,
-    request: GetProtocolVersionsRequestProto,
+    request: &GetProtocolVersionsRequestProto,
 ) -> Answer<GetProtocolVersionsResponseProto> {
     let versions = if routes::speaks(&request.protocol) { vec![1] } else { Vec::new() };
     let kind = ProtocolVersionProto { rpc_kind: RPC_KIND.to_owned(), versions };
@@ -171,7 +171,7 @@ pub(crate) fn protocol_versions(
 pub(crate) fn protocol_signature(
     _: This<'_>,
     _: Who<'_, '_>,
-    request: GetProtocolSignatureRequestProto,
+    request: &GetProtocolSignatureRequestProto,
 ) -> Answer<GetProtocolSignatureResponseProto> {
     let known = routes::speaks(&request.protocol) && request.rpc_kind == RPC_KIND;
     let signature = ProtocolSignatureProto { version: 1, methods: Vec::new() };
@@ -184,7 +184,7 @@ pub(crate) fn protocol_signature(
 pub(crate) fn transaction_id(
     server: This<'_>,
     _: Who<'_, '_>,
-    _: checkpoint::GetTransactionIdRequestProto,
+    _: &checkpoint::GetTransactionIdRequestProto,
 ) -> Answer<checkpoint::GetTransactionIdResponseProto> {
     Ok(checkpoint::GetTransactionIdResponseProto { tx_id: server.journal.synced() })
 }
@@ -193,7 +193,7 @@ pub(crate) fn transaction_id(
 pub(crate) fn is_upgrade_finalized(
     _: This<'_>,
     _: Who<'_, '_>,
-    _: checkpoint::IsUpgradeFinalizedRequestProto,
+    _: &checkpoint::IsUpgradeFinalizedRequestProto,
 ) -> Answer<checkpoint::IsUpgradeFinalizedResponseProto> {
     Ok(checkpoint::IsUpgradeFinalizedResponseProto { is_upgrade_finalized: true })
 }
@@ -202,7 +202,7 @@ pub(crate) fn is_upgrade_finalized(
 pub(crate) fn is_rolling_upgrade(
     _: This<'_>,
     _: Who<'_, '_>,
-    _: checkpoint::IsRollingUpgradeRequestProto,
+    _: &checkpoint::IsRollingUpgradeRequestProto,
 ) -> Answer<checkpoint::IsRollingUpgradeResponseProto> {
     Ok(checkpoint::IsRollingUpgradeResponseProto { is_rolling_upgrade: false })
 }
@@ -211,7 +211,7 @@ pub(crate) fn is_rolling_upgrade(
 pub(crate) fn error_report(
     _: This<'_>,
     caller: Who<'_, '_>,
-    request: checkpoint::ErrorReportRequestProto,
+    request: &checkpoint::ErrorReportRequestProto,
 ) -> Answer<checkpoint::ErrorReportResponseProto> {
     let message: String = request.msg.chars().take(1000).collect();
     tracing::warn!(from = caller.address, code = request.error_code, message, "error report");
@@ -222,7 +222,7 @@ pub(crate) fn error_report(
 pub(crate) fn block_keys(
     _: This<'_>,
     _: Who<'_, '_>,
-    _: checkpoint::GetBlockKeysRequestProto,
+    _: &checkpoint::GetBlockKeysRequestProto,
 ) -> Answer<checkpoint::GetBlockKeysResponseProto> {
     Ok(checkpoint::GetBlockKeysResponseProto { keys: None })
 }

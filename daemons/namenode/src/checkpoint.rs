@@ -74,11 +74,12 @@ fn roll(server: &Arc<Server>) -> Answer<Border> {
 /// Closes the open segment when it has grown long, so that a start never replays one huge file.
 pub(crate) fn roll_when_long(server: &Arc<Server>) {
     let length = server.journal.synced().saturating_sub(server.names.segment_txid());
-    if length > server.settings.roll_after && server.state.read().safe_mode_details(now()).is_none()
-    {
-        if let Err(fault) = roll(server) {
-            tracing::error!(%fault, "the segment was not closed");
-        }
+    let is_safe = || server.state.read().safe_mode_details(now()).is_some();
+    if length <= server.settings.roll_after || is_safe() {
+        return;
+    }
+    if let Err(fault) = roll(server) {
+        tracing::error!(%fault, "the segment was not closed");
     }
 }
 
@@ -96,7 +97,7 @@ fn refuse_in_safe_mode(state: &Namenode) -> Answer<()> {
 pub(crate) fn roll_edits(
     server: This<'_>,
     caller: Who<'_, '_>,
-    _: RollEditsRequestProto,
+    _: &RollEditsRequestProto,
 ) -> Answer<RollEditsResponseProto> {
     server.state.read().check_superuser(caller, "rollEdits")?;
     refuse_in_safe_mode(&server.state.read())?;
@@ -107,7 +108,7 @@ pub(crate) fn roll_edits(
 pub(crate) fn roll_edit_log(
     server: This<'_>,
     caller: Who<'_, '_>,
-    _: RollEditLogRequestProto,
+    _: &RollEditLogRequestProto,
 ) -> Answer<RollEditLogResponseProto> {
     server.state.read().check_superuser(caller, "rollEditLog")?;
     refuse_in_safe_mode(&server.state.read())?;
@@ -133,7 +134,7 @@ pub(crate) fn roll_edit_log(
 pub(crate) fn most_recent(
     server: This<'_>,
     caller: Who<'_, '_>,
-    _: GetMostRecentCheckpointTxIdRequestProto,
+    _: &GetMostRecentCheckpointTxIdRequestProto,
 ) -> Answer<GetMostRecentCheckpointTxIdResponseProto> {
     server.state.read().check_superuser(caller, "getMostRecentCheckpointTxId")?;
     Ok(GetMostRecentCheckpointTxIdResponseProto { tx_id: server.names.image_txid() })
@@ -143,7 +144,7 @@ pub(crate) fn most_recent(
 pub(crate) fn edit_log_manifest(
     server: This<'_>,
     caller: Who<'_, '_>,
-    request: GetEditLogManifestRequestProto,
+    request: &GetEditLogManifestRequestProto,
 ) -> Answer<GetEditLogManifestResponseProto> {
     server.state.read().check_superuser(caller, "getEditLogManifest")?;
     let segments = server.names.closed_segments(request.since_tx_id).map_err(Fault::io)?;
@@ -163,7 +164,7 @@ pub(crate) fn edit_log_manifest(
 pub(crate) fn save_namespace(
     server: This<'_>,
     caller: Who<'_, '_>,
-    request: SaveNamespaceRequestProto,
+    request: &SaveNamespaceRequestProto,
 ) -> Answer<SaveNamespaceResponseProto> {
     let state = server.state.read();
     state.check_superuser(caller, "saveNamespace")?;
@@ -172,7 +173,7 @@ pub(crate) fn save_namespace(
         return Err(Fault::io(message));
     }
     drop(state);
-    if is_recent(server, &request) {
+    if is_recent(server, request) {
         return Ok(SaveNamespaceResponseProto { saved: Some(false) });
     }
     save(server)?;

@@ -18,7 +18,9 @@ pub(crate) fn java_date(millis: u64) -> String {
 fn civil(mut days: u64) -> (u64, usize, u64) {
     let mut year = 1970 + 400 * (days / 146_097);
     days %= 146_097;
-    let is_leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let is_leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
     loop {
         let length = if is_leap(year) { 366 } else { 365 };
         if days < length {

@@ -181,7 +181,7 @@ const CLIENT_ROWS: &[Row] = rows! {
     read "listXAttrs" Core::list_x_attrs;
     write "removeXAttr" Core::remove_x_attr;
     slow "getContentSummary" |server, caller, request| {
-        server.state.read().get_content_summary(caller, &request)
+        server.state.read().get_content_summary(caller, request)
     };
     write "setQuota" Core::set_quota;
     read "getQuotaUsage" Core::get_quota_usage;

@@ -150,11 +150,11 @@ impl Server {
         self: &Arc<Self>,
         received: &Received,
         responder: Responder,
-        answer: impl FnOnce(&Arc<Self>, &Caller<'_>, Q) -> Result<R, Fault>,
+        answer: impl FnOnce(&Arc<Self>, &Caller<'_>, &Q) -> Result<R, Fault>,
     ) {
         let result = received.request().and_then(|request| {
             let caller = received.caller();
-            answer(self, &caller, request)
+            answer(self, &caller, &request)
         });
         responder.send(result);
     }
@@ -164,7 +164,7 @@ impl Server {
         self: &Arc<Self>,
         received: Received,
         responder: Responder,
-        answer: impl FnOnce(&Arc<Self>, &Caller<'_>, Q) -> Result<R, Fault> + Send + 'static,
+        answer: impl FnOnce(&Arc<Self>, &Caller<'_>, &Q) -> Result<R, Fault> + Send + 'static,
     ) {
         let server = self.clone();
         tokio::task::spawn_blocking(move || server.own(&received, responder, answer));

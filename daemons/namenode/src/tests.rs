@@ -25,7 +25,7 @@ impl Home {
         home
     }
 
-    fn name_folder(&self) -> std::path::PathBuf {
+    fn name_folder(&self) -> PathBuf {
         self.folder.path().join("name")
     }
 
@@ -235,7 +235,7 @@ fn a_start_that_cannot_be_says_why_and_writes_nothing() {
 }
 
 /// Every file below a folder with its bytes, locks apart.
-fn tree(folder: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+fn tree(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
         let path = entry.path();
