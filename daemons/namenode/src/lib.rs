@@ -6,6 +6,7 @@
 mod admin;
 mod beans;
 mod checkpoint;
+mod datanodes;
 mod dates;
 mod format;
 mod fsck;

@@ -126,6 +126,7 @@ impl Running {
     fn open(&mut self, config: Config, sockets: Sockets, began: Instant) -> Result<(), Failure> {
         let server = &self.server;
         crate::checkpoint::open_first_segment(server).map_err(Failure::failed)?;
+        crate::datanodes::read_maps(server).map_err(Failure::user)?;
         watch::guard_space(server);
         self.serve(config, sockets)?;
         let server = self.server.clone();

@@ -15,7 +15,7 @@ use hdfs_edge::rpc::{Call, Responder, Service};
 use hdfs_wire::{Exception, Fault};
 
 use crate::server::{Received, Server};
-use crate::{admin, checkpoint};
+use crate::{admin, checkpoint, datanodes};
 
 /// `ClientProtocol`.
 pub(crate) const CLIENT: &str = "org.apache.hadoop.hdfs.protocol.ClientProtocol";
@@ -106,7 +106,7 @@ const DATANODE_ROWS: &[Row] = rows! {
     read "versionRequest" Core::version_request;
     report "registerDatanode" Core::register_datanode;
     report "sendHeartbeat" Core::send_heartbeat;
-    report "blockReport" Core::block_report;
+    special "blockReport" Server::block_report;
     report "blockReceivedAndDeleted" Core::block_received_and_deleted;
     report "cacheReport" Core::cache_report;
     report "errorReport" Core::error_report;
@@ -222,7 +222,7 @@ const CLIENT_ROWS: &[Row] = rows! {
     slow "saveNamespace" checkpoint::save_namespace;
     slow "rollEdits" checkpoint::roll_edits;
     write "restoreFailedStorage" Core::restore_failed_storage;
-    report "refreshNodes" Core::refresh_nodes;
+    slow "refreshNodes" datanodes::refresh_nodes;
     write "finalizeUpgrade" Core::finalize_upgrade;
     read "upgradeStatus" Core::upgrade_status;
     read "rollingUpgrade" Core::rolling_upgrade;

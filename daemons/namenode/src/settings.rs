@@ -8,6 +8,8 @@ use hdfs_edge::config::{Config, ConfigError};
 use hdfs_edge::keys::{self, Key};
 use hdfs_edge::{groups, net};
 
+use crate::datanodes::Maps;
+
 /// What the driver itself needs to know.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
@@ -35,6 +37,7 @@ pub(crate) struct Settings {
     pub(crate) frame_length_max: usize,
     pub(crate) connections_max: usize,
     pub(crate) format_allowed: bool,
+    pub(crate) maps: Maps,
 }
 
 impl Settings {
@@ -82,6 +85,7 @@ impl Settings {
                 given => given,
             },
             format_allowed: config.boolean(&keys::DFS_NAMENODE_SUPPORT_ALLOW_FORMAT),
+            maps: Maps::new(config),
         })
     }
 }

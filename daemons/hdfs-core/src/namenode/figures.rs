@@ -54,8 +54,7 @@ impl Namenode {
     /// # Errors
     /// `AccessControlException` that names the operation.
     pub fn check_superuser(&self, caller: &Caller<'_>, operation: &str) -> Result<(), Fault> {
-        let _ = (caller, operation);
-        Ok(())
+        self.check_operator(caller, operation)
     }
 
     /// Sums for pages and metrics.
