@@ -9,6 +9,7 @@ pub mod golden;
 pub mod hadoop;
 pub mod java;
 pub mod judge;
+pub mod ours;
 pub mod ports;
 pub mod process;
 pub mod raw;

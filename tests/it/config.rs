@@ -1,0 +1,109 @@
+//! Configuration at run time: an edited key restarts exactly the daemons it concerns; clusters side
+//! by side.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use hdfs_native::WriteOptions;
+use tests::cluster::{Cluster, Options};
+use tests::wait;
+
+use crate::common;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The body of a page.
+fn page(port: u16, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    head.contains(" 200 ").then(|| body.to_owned())
+}
+
+/// The process ids of the namenode and of the datanodes.
+fn ids(cluster: &Cluster) -> (i32, Vec<i32>) {
+    (cluster.namenode(), (0..3).map(|index| cluster.datanode(index)).collect())
+}
+
+#[test]
+fn an_edited_key_restarts_the_daemons_it_concerns() {
+    let cluster = Cluster::start(Options::default());
+    let (namenode, datanodes) = ids(&cluster);
+    let web = cluster.offset().port(9870);
+
+    cluster.set("conf/hdfs/hdfs-site.xml/dfs.namenode.fs-limits.max-component-length", "77");
+    wait::until("the namenode with the new value", PATIENCE, || {
+        page(web, "/conf")?.contains(">77<").then_some(())
+    });
+    let (namenode_2, datanodes_2) = ids(&cluster);
+    assert_ne!(namenode, namenode_2, "the namenode was restarted");
+    assert_eq!(datanodes, datanodes_2, "no datanode was");
+
+    cluster.set("conf/hdfs/hdfs-site.xml/@host/datanode-1/dfs.datanode.max.transfer.threads", "99");
+    let of_datanode = cluster.offset().port(9864) + 10;
+    wait::until("the datanode with the new value", PATIENCE, || {
+        page(of_datanode, "/conf")?.contains(">99<").then_some(())
+    });
+    let (namenode_3, datanodes_3) = ids(&cluster);
+    assert_eq!(namenode_2, namenode_3);
+    assert_ne!(datanodes_2[1], datanodes_3[1]);
+    assert_eq!((datanodes_2[0], datanodes_2[2]), (datanodes_3[0], datanodes_3[2]));
+
+    // A value that cannot be is refused, and nothing is restarted for it.
+    cluster.set("conf/hdfs/hdfs-site.xml/dfs.replication", "many");
+    wait::until("the complaint", PATIENCE, || {
+        cluster.log().contains("dfs.replication").then_some(())
+    });
+    assert_eq!(ids(&cluster), (namenode_3, datanodes_3));
+}
+
+#[test]
+fn the_environment_wins_over_the_store() {
+    let mut options =
+        Options::datanodes(1).set("dfs.namenode.fs-limits.max-component-length", "50");
+    let variable = "HDFS-SITE.XML_dfs.namenode.fs-limits.max-component-length";
+    options.environment.push((variable.to_owned(), "60".to_owned()));
+    let cluster = Cluster::start(options);
+    let conf = page(cluster.offset().port(9870), "/conf").expect("the page");
+    assert!(conf.contains(">60<") && !conf.contains(">50<"), "{conf}");
+}
+
+#[test]
+fn two_clusters_side_by_side() {
+    let clusters = [0, 1].map(|_| Cluster::start(Options::datanodes(1)));
+    common::runtime().block_on(async {
+        let clients = clusters.each_ref().map(|cluster| common::native(&cluster.uri()));
+        for (name, client) in ["/first", "/second"].iter().zip(&clients) {
+            let mut writer = client.create(name, &WriteOptions::default()).await.expect("a file");
+            writer.close().await.expect("closed");
+        }
+        assert!(clients[0].get_file_info("/second").await.is_err(), "another cluster's file");
+        assert!(clients[1].get_file_info("/first").await.is_err(), "another cluster's file");
+    });
+}
+
+/// `^C` ends it with 0, leaves nothing behind, and the next start finds everything.
+#[test]
+fn stop_and_start_again() {
+    let mut cluster = Cluster::start(Options::default());
+    let write = async |cluster: &Cluster, path: &str| {
+        let client = common::native(&cluster.uri());
+        let mut writer = client.create(path, &WriteOptions::default()).await.expect("a file");
+        writer.write_bytes(common::bytes(7, 100_000).into()).await.expect("written");
+        writer.close().await.expect("closed");
+    };
+    common::runtime().block_on(write(&cluster, "/kept"));
+    let status = cluster.stop().expect("it ends in time");
+    assert_eq!(status.code(), Some(0), "{}", cluster.log());
+    cluster.assert_nothing_left();
+    cluster.launch();
+    common::runtime().block_on(async {
+        let client = common::native(&cluster.uri());
+        let mut reader = client.read("/kept").await.expect("it is there");
+        let bytes = reader.read_bytes(100_000).await.expect("readable");
+        assert!(bytes == common::bytes(7, 100_000));
+    });
+}
