@@ -10,7 +10,7 @@ use bytes::Bytes;
 use hdfs_wire::proto::hdfs as p;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tests::cluster::{Cluster, Options};
-use tests::raw::Raw;
+use tests::raw::{self, Raw};
 
 use crate::common;
 
@@ -41,7 +41,7 @@ fn peaks(cluster: &Cluster) -> Vec<(i32, u64)> {
 /// Makes honest calls until told to stop; the slowest.
 fn honest(address: SocketAddr, stop: &AtomicBool) -> Duration {
     let mut slowest = Duration::ZERO;
-    let mut raw = Raw::connect(address, "root").expect("a connection");
+    let mut raw = Raw::connect(address, &raw::me()).expect("a connection");
     while !stop.load(Ordering::Relaxed) {
         let start = Instant::now();
         let request = p::GetFileInfoRequestProto { src: "/".to_owned() };
@@ -161,7 +161,7 @@ fn bombs(cluster: &Cluster) {
         ("reportBadBlocks", many(0x0a)),
         ("getFileInfo", deep),
     ] {
-        let mut raw = Raw::connect(address, "root").expect("a connection");
+        let mut raw = Raw::connect(address, &raw::me()).expect("a connection");
         raw.push(method, &Blob(body));
         // Refused with words, or closed: both are fine, an answer that is success is not.
         if raw.flush().is_ok() {
@@ -201,7 +201,7 @@ impl prost::Message for Blob {
 fn long_path(cluster: &Cluster) {
     let address = local(ports(cluster)[0]);
     for src in ["/".to_owned() + &"x".repeat(1 << 20), "/x".repeat(1 << 19)] {
-        let mut raw = Raw::connect(address, "root").expect("a connection");
+        let mut raw = Raw::connect(address, &raw::me()).expect("a connection");
         let masked = p::FsPermissionProto { perm: 0o755 };
         let request =
             p::MkdirsRequestProto { src: src.clone(), masked, create_parent: true, unmasked: None };
@@ -219,7 +219,7 @@ fn long_path(cluster: &Cluster) {
 /// A client that asks and asks and never reads an answer.
 fn slow_reader(cluster: &Cluster) {
     let address = local(ports(cluster)[0]);
-    let mut raw = Raw::connect(address, "root").expect("a connection");
+    let mut raw = Raw::connect(address, &raw::me()).expect("a connection");
     for _ in 0..200_000 {
         raw.push("getServerDefaults", &p::GetServerDefaultsRequestProto {});
     }

@@ -15,6 +15,12 @@ pub const CLIENT_PROTOCOL: &str = "org.apache.hadoop.hdfs.protocol.ClientProtoco
 /// Largest reply that is read.
 const REPLY_MAX: usize = 128 << 20;
 
+/// The name of the user who runs this, who is the superuser of what this starts.
+pub fn me() -> String {
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten();
+    user.map_or_else(|| "root".to_owned(), |user| user.name)
+}
+
 /// One connection.
 #[derive(Debug)]
 pub struct Raw {
@@ -89,7 +95,7 @@ impl Raw {
             if let Some(response) = reply {
                 return Ok(response);
             }
-            let mut piece = [0; 64 << 10];
+            let mut piece = vec![0; 64 << 10];
             let length = self.stream.read(&mut piece)?;
             if length == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
