@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Component, Path, PathBuf};
 
 use hdfs_disk::disk::{Disk, DiskFile, DiskLock, Entry};
@@ -18,6 +18,9 @@ const LOCK_NAME: &str = "in_use.lock";
 
 /// What a lock file may say of its holder; `pid@host` is far shorter.
 const HOLDER_LENGTH_MAX: u64 = 1024;
+
+/// Folders are the daemon's own: neither names nor block bytes are for other users.
+const FOLDER_MODE: u32 = 0o700;
 
 /// A folder of this host.
 #[derive(Debug)]
@@ -115,7 +118,8 @@ impl Disk for LocalDisk {
     }
 
     fn create_folder(&self, path: &str) -> io::Result<()> {
-        std::fs::create_dir_all(self.place(path)?)
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true).mode(FOLDER_MODE).create(self.place(path)?)
     }
 
     fn sync_folder(&self, folder: &str) -> io::Result<()> {
