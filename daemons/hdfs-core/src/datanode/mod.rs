@@ -23,13 +23,16 @@
 //! 3. **One holder.** Only the writer that holds a replica ([`WriterId`]) touches its files. Who
 //!    wants it otherwise stops that writer first ([`Refusal::Busy`]), waits for it, and asks again.
 
+pub mod append;
 pub mod commands;
+pub mod files;
 pub mod full_report;
 pub mod incremental;
 pub mod packets;
 pub mod recovery;
 pub mod replica;
 pub mod replicas;
+pub mod scan;
 pub mod schedule;
 pub mod stages;
 
