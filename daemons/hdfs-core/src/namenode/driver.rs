@@ -1,30 +1,62 @@
-//! What the driver asks of the core besides the RPCs: the log, the clock, waiting calls.
+//! What the driver asks of the core besides the RPCs: the log, the clock, images, checkpoints.
 
-use hdfs_wire::proto::common::{GetDelegationTokenRequestProto, GetDelegationTokenResponseProto};
-use hdfs_wire::proto::hdfs::datanode::{
-    CommitBlockSynchronizationRequestProto, CommitBlockSynchronizationResponseProto,
-};
+use hdfs_disk::edits::EditOp;
+use hdfs_wire::Fault;
 use hdfs_wire::proto::hdfs::{
-    CompleteRequestProto, HaServiceStateRequestProto, HaServiceStateResponseProto,
+    RollEditsRequestProto, RollEditsResponseProto, SaveNamespaceRequestProto,
+    SaveNamespaceResponseProto,
 };
-use hdfs_wire::{Exception, Fault};
 
+use super::apply::Source;
 use super::blocks::BlockManager;
+use super::kept::Kept;
+use super::lease::Leases;
 use super::log::Log;
-use super::{Caller, Config, Durable, Namenode};
+use super::retry::RetryCache;
+use super::tree::Tree;
+use super::{Caller, Config, Counters, Durable, Namenode};
 use crate::Millis;
 
+/// Why a log could not be replayed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("transaction {txid} cannot be replayed: {reason}")]
+pub struct ReplayError {
+    /// The transaction.
+    pub txid: u64,
+    /// What does not fit.
+    pub reason: String,
+}
+
 impl Namenode {
-    /// A namenode with nothing but the root directory, as after a format.
-    pub fn new(config: Config) -> Self {
+    /// A namenode with nothing but the root directory, as after a format at `now`.
+    pub fn new(config: Config, now: Millis) -> Self {
         let blocks = BlockManager::new(&config);
-        Self { config, log: Log::default(), blocks }
+        let tree = Tree::new(&config.superuser, &config.supergroup, now);
+        Self {
+            config,
+            tree,
+            leases: Leases::default(),
+            log: Log::default(),
+            retry: RetryCache::default(),
+            counters: Counters::default(),
+            kept: Kept::default(),
+            now,
+            lease_check: now,
+            blocks,
+        }
     }
 
     /// The configuration in force.
     pub fn config(&self) -> &Config {
         &self.config
     }
+
+    /// Bytes held by inodes and ids, directory entries, names, and lists of blocks.
+    pub fn namespace_memory(&self) -> [usize; 4] {
+        self.tree.memory()
+    }
+
+    // ---- the log ----
 
     /// Whether a call, even a refused one, left operations that [`Self::take_log`] must take.
     pub fn log_pending(&self) -> bool {
@@ -42,63 +74,80 @@ impl Namenode {
         self.log.last_txid()
     }
 
-    /// The time passes: leases expire, dead nodes are found, replication work is handed out. To be
-    /// called every second; it may log.
-    pub fn tick(&mut self, _now: Millis) {}
-
-    /// The block a `complete` that answered false waits for. Park the call until
-    /// [`BlockManager::take_completed`] names it (or a moment has passed), then call again.
-    pub fn awaited_block(&self, _request: &CompleteRequestProto) -> Option<i64> {
-        None
-    }
-
-    /// Whether a successful `get_block_locations` of this path asks for a new access time: then call
-    /// [`Self::touch_access_time`].
-    pub fn access_time_due(&self, _caller: &Caller<'_>, _src: &str) -> bool {
-        false
-    }
-
-    /// Sets the access time of a file that was opened for reading.
+    /// Carries out one operation of the log of an earlier life. After the last one call
+    /// [`Self::loaded`].
     ///
     /// # Errors
-    /// None that matter to the reader; the file may be gone.
-    pub fn touch_access_time(&mut self, _caller: &Caller<'_>, _src: &str) -> Result<(), Fault> {
+    /// A transaction out of order, or one that does not fit the namespace.
+    pub fn replay(&mut self, txid: u64, op: &EditOp) -> Result<(), ReplayError> {
+        let expected = self.log.last_txid() + 1;
+        if txid != expected {
+            return Err(ReplayError { txid, reason: format!("{expected} was expected") });
+        }
+        self.apply(op, Source::Replay)
+            .map_err(|fault| ReplayError { txid, reason: fault.message })?;
+        self.log.set_last_txid(txid);
         Ok(())
     }
 
-    /// `getHAServiceState`: this namenode stands alone.
-    ///
-    /// # Errors
-    /// Always `ServiceFailedException`, as Java without high availability.
-    pub fn get_ha_service_state(
-        &self,
-        _: &Caller<'_>,
-        _: &HaServiceStateRequestProto,
-    ) -> Result<HaServiceStateResponseProto, Fault> {
-        Err(Fault::new(Exception::ServiceFailed, "HA for namenode is not enabled"))
+    /// Image and log are in, and service begins: all clocks start, safe mode waits for reports.
+    pub fn loaded(&mut self, now: Millis) {
+        self.now = now;
+        self.lease_check = now;
+        self.leases.renew_all(now);
+        self.retry.restart(now);
+        self.blocks.loaded(now);
     }
 
-    /// `getDelegationToken`: none, since security is off.
+    /// `rollEdits`: checks the caller and logs the end of the segment. The driver then finalizes the
+    /// file, opens the next one, and calls [`Self::start_segment`]; the answer already names that
+    /// transaction.
     ///
     /// # Errors
-    /// None.
-    pub fn get_delegation_token(
-        &self,
-        _: &Caller<'_>,
-        _: &GetDelegationTokenRequestProto,
-    ) -> Result<GetDelegationTokenResponseProto, Fault> {
-        Ok(GetDelegationTokenResponseProto::default())
-    }
-
-    /// `commitBlockSynchronization`: the primary datanode of a recovery reports the agreed length.
-    ///
-    /// # Errors
-    /// `IOException` when the block or the recovery is unknown.
-    pub fn commit_block_synchronization(
+    /// `AccessControlException` for all but superusers; safe mode errors.
+    pub fn roll_edits(
         &mut self,
-        _: &Caller<'_>,
-        _: &CommitBlockSynchronizationRequestProto,
-    ) -> Result<Durable<CommitBlockSynchronizationResponseProto>, Fault> {
-        Err(Fault::io("block recovery is not supported"))
+        caller: &Caller<'_>,
+        _: &RollEditsRequestProto,
+    ) -> Result<Durable<RollEditsResponseProto>, Fault> {
+        self.begin(caller);
+        self.checker(caller).superuser("rollEditLog")?;
+        self.check_safe_mode("roll log, Name node is in safe mode")?;
+        self.end_segment()?;
+        let last = self.last_txid();
+        Ok(self.durable(RollEditsResponseProto { new_segment_tx_id: last + 1 }))
+    }
+
+    /// `saveNamespace`: only the preconditions; when they hold the driver saves an image.
+    ///
+    /// # Errors
+    /// `AccessControlException` for all but superusers, `IOException` outside safe mode.
+    pub fn save_namespace(
+        &mut self,
+        caller: &Caller<'_>,
+        _: &SaveNamespaceRequestProto,
+    ) -> Result<Durable<SaveNamespaceResponseProto>, Fault> {
+        self.begin(caller);
+        self.checker(caller).superuser("saveNamespace")?;
+        if !self.blocks.in_safe_mode() {
+            return Err(Fault::io(
+                "Safe mode should be turned ON in order to create namespace image.",
+            ));
+        }
+        Ok(self.durable(SaveNamespaceResponseProto { saved: Some(true) }))
+    }
+
+    // ---- the clock ----
+
+    /// The time passes: leases expire, dead nodes are found, replication work is handed out. To be
+    /// called every second; it may log.
+    pub fn tick(&mut self, now: Millis) {
+        self.now = self.now.max(now);
+        self.blocks.tick(self.now);
+        self.retry.expire(self.now.saturating_sub(self.config.retry_cache_expiry));
+        if self.now >= self.lease_check + self.config.lease_recheck_interval {
+            self.lease_check = self.now;
+            self.release_expired_leases();
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! What the driver asks for besides calls: segment borders, figures for pages, and who may steer.
 
+use hdfs_disk::edits::EditOp;
 use hdfs_wire::Fault;
 
 use super::{Caller, Namenode};
@@ -28,7 +29,7 @@ impl Namenode {
     /// # Errors
     /// The operation cannot be logged; nothing changed.
     pub fn start_segment(&mut self) -> Result<(), Fault> {
-        Err(Fault::io("not there yet"))
+        self.log(&EditOp::StartLogSegment)
     }
 
     /// Logs the operation that closes a segment. The driver ends the file after it.
@@ -36,7 +37,7 @@ impl Namenode {
     /// # Errors
     /// The operation cannot be logged; nothing changed.
     pub fn end_segment(&mut self) -> Result<(), Fault> {
-        Err(Fault::io("not there yet"))
+        self.log(&EditOp::EndLogSegment)
     }
 
     /// Blocks that became complete since the last call; see [`Self::awaited_block`].
@@ -59,6 +60,14 @@ impl Namenode {
 
     /// Sums for pages and metrics.
     pub fn figures(&self) -> Figures {
-        Figures::default()
+        let stats = self.blocks.stats();
+        Figures {
+            inodes: self.tree.len() as u64,
+            blocks: stats.blocks as u64,
+            open_files: self.leases.len() as u64,
+            lease_holders: self.leases.holders() as u64,
+            pending_reconstruction: stats.pending_copies as u64,
+            stale_datanodes: stats.stale as u64,
+        }
     }
 }

@@ -6,7 +6,11 @@
 //! them anything between old and new may be found afterwards. A failed sync is final: the bytes may
 //! be gone and asking again proves nothing, so nobody does.
 
+mod memory;
+
 use std::io;
+
+pub use self::memory::MemoryDisk;
 
 /// What a folder holds.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -14,6 +14,9 @@ use prost::Message;
 use super::Metrics;
 use super::budget::Held;
 
+/// Output buffer that a sleeping connection keeps, in bytes: room for a reply or two.
+pub(super) const KEPT_OUTPUT_LEN: usize = 512;
+
 /// The shared part of one connection.
 #[derive(Debug)]
 pub(super) struct Link {
@@ -37,18 +40,22 @@ struct State {
 }
 
 /// How many calls, of how many bytes, were answered since the connection began.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Answered {
     pub(super) calls: u64,
     pub(super) bytes: u64,
 }
 
 /// What the task finds when it looks.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Look {
     pub(super) answered: Answered,
+    /// The server goes down: no more calls are read.
     pub(super) stopping: bool,
+    /// More output waits than the peer may make us hold.
     pub(super) overflow: bool,
+    /// Bytes of output that wait and were not taken.
+    pub(super) waiting: usize,
 }
 
 impl Link {
@@ -66,29 +73,31 @@ impl Link {
         state.look()
     }
 
+    /// Looks without taking.
+    pub(super) fn look(&self) -> Look {
+        self.state.lock().look()
+    }
+
     /// Lets `append` write to the output from within the task.
     pub(super) fn append(&self, append: impl FnOnce(&mut BytesMut)) {
         append(&mut self.state.lock().output);
     }
 
-    /// Leaves `waker` for the next reply; `false`, and nothing left, when output waits already.
+    /// Leaves `waker` for the next reply; `false`, and nothing left, when something has changed
+    /// since `seen`.
     pub(super) fn sleep(&self, waker: &Waker, seen: Look) -> bool {
         let mut state = self.state.lock();
-        if !state.output.is_empty() || state.stopping != seen.stopping {
+        if state.look() != seen {
             return false;
         }
-        // An idle connection holds no buffer.
-        state.output = BytesMut::new();
+        if state.output.is_empty() && state.output.capacity() > KEPT_OUTPUT_LEN {
+            state.output = BytesMut::new();
+        }
         match &state.waker {
             Some(held) if held.will_wake(waker) => {}
             _ => state.waker = Some(waker.clone()),
         }
         true
-    }
-
-    /// As [`Self::sleep`] for a task that waits for its peer to take output.
-    pub(super) fn sleep_blocked(&self, waker: &Waker) {
-        self.state.lock().waker = Some(waker.clone());
     }
 
     /// Tells the task to answer what it has and end.
@@ -130,7 +139,7 @@ impl Link {
 impl State {
     fn look(&self) -> Look {
         let Self { answered, stopping, overflow, .. } = *self;
-        Look { answered, stopping, overflow }
+        Look { answered, stopping, overflow, waiting: self.output.len() }
     }
 }
 

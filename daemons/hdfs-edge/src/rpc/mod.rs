@@ -3,10 +3,13 @@
 
 mod budget;
 mod client;
+mod clock;
+mod connection;
 mod decode;
 mod link;
 mod metrics;
 mod server;
+mod wire;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -106,7 +109,7 @@ pub struct Bounds {
     pub idle_timeout: Duration,
     /// A unit that has begun must be there after so long, and a second more for each of its MiB.
     pub frame_timeout: Duration,
-    /// A peer that takes no bytes of its replies for so long is dropped.
+    /// A peer that needs longer to take a batch of its replies is dropped.
     pub write_timeout: Duration,
     /// Calls of one connection without an answer; reading pauses at the bound.
     pub max_outstanding_calls: usize,
@@ -138,3 +141,6 @@ impl Default for Bounds {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -223,11 +223,11 @@ mod tests {
 
         #[test]
         fn any_bytes_are_no_panic(start: [u8; PREFIX_LEN], header: Vec<u8>) {
-            if let Ok(prefix) = PacketPrefix::decode(start, PACKET_LEN_MAX) {
-                if let Ok(read) = PacketHeader::decode(prefix, &header) {
-                    prop_assert!(read.checksums_len(prefix) <= PACKET_LEN_MAX);
-                }
-            }
+            let prefix = PacketPrefix::decode(start, PACKET_LEN_MAX);
+            let read = prefix.and_then(|prefix| {
+                Ok(PacketHeader::decode(prefix, &header)?.checksums_len(prefix))
+            });
+            prop_assert!(read.unwrap_or_default() <= PACKET_LEN_MAX);
         }
     }
 }

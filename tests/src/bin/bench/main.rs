@@ -1,6 +1,6 @@
 //! The named benchmark: howdah against Java's Hadoop on the same machine in the same run.
 //!
-//! `cargo bench-nn [-- --quick]`. It prints what ran where, every ratio (Java / howdah, so bigger
+//! `cargo bench-hdfs [-- --quick]`. It prints what ran where, every ratio (Java / howdah, so bigger
 //! is better for us; below 1 we lose), and keeps the raw output under `target/bench`. It judges
 //! nothing.
 

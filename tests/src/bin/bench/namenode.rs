@@ -133,7 +133,7 @@ fn run_tool(
     let stderr = child.stderr.take().expect("piped");
     let mut log = fs::File::create(log).expect("a log file");
     let start = format!("Starting {} {operation}(s)", options.operations);
-    let end = format!("--- {operation} stats");
+    let end = format!("--- {operation} inputs");
     let (mut before, mut after) = (Duration::ZERO, Duration::ZERO);
     let mut per_second = 0.0;
     for line in BufReader::new(stderr).lines().map_while(Result::ok) {

@@ -4,6 +4,8 @@
 mod header;
 mod reply;
 mod session;
+#[cfg(test)]
+mod tests;
 
 pub use reply::{
     encode_fault, encode_success, encode_unauthorized, no_such_method, no_such_protocol,

@@ -100,7 +100,7 @@ pub enum Close {
     Http,
     /// The first bytes are not Hadoop's, or of another version.
     #[error("the peer speaks version {0} of RPC or something else")]
-    Version(u8),
+    Version(i8),
     /// A unit is larger than allowed or has a negative length.
     #[error("a unit of {len} bytes is promised where {max} are allowed")]
     FrameLength {
@@ -187,12 +187,12 @@ impl Session {
     }
 
     fn header(&mut self, input: &mut BytesMut, output: &mut BytesMut) -> Result<(), Close> {
-        let (version, auth) = (input[4], input[6]);
+        let (version, auth) = (input[4] as i8, input[6]);
         if input.starts_with(b"GET ") {
             output.put_slice(HTTP_ANSWER);
             return Err(Close::Http);
         }
-        if !input.starts_with(&MAGIC) || version != VERSION {
+        if !input.starts_with(&MAGIC) || version != VERSION as i8 {
             encode_version_mismatch(version, output);
             return Err(Close::Version(version));
         }
@@ -296,15 +296,15 @@ impl Session {
         let message =
             message.ok_or_else(|| Fatal::undecodable("the SASL message cannot be decoded"))?;
         match message.state() {
-            SaslState::Negotiate => {
+            // Both ask which method; a simple server has one answer.
+            SaslState::Negotiate | SaslState::Initiate => {
                 let success =
                     RpcSaslProto { state: SaslState::Success as i32, ..Default::default() };
                 let head = CallHeader { retry: -1, ..head.clone() };
                 encode_success(&head, &success, output);
             }
-            SaslState::Initiate if message.auths.iter().all(|auth| auth.method == "SIMPLE") => {}
             state => {
-                let text = format!("SASL state {} was not expected here", state.as_str_name());
+                let text = format!("Client sent unsupported state {}", state.as_str_name());
                 return Err(Fatal::sasl(text));
             }
         }
@@ -372,10 +372,10 @@ impl Fatal {
 }
 
 /// Tells a client of another version what this server speaks, in words that version understands.
-fn encode_version_mismatch(client: u8, output: &mut BytesMut) {
+fn encode_version_mismatch(client: i8, output: &mut BytesMut) {
     let message =
         format!("Server IPC version {VERSION} cannot communicate with client version {client}");
-    if client >= VERSION {
+    if client >= VERSION as i8 {
         let head = CallHeader { call_id: -1, retry: -1, ..Default::default() };
         let failure = Failure {
             status: RpcStatusProto::Fatal,
