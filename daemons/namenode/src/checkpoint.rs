@@ -64,6 +64,7 @@ fn wait(server: &Server, border: &Border) -> Answer<()> {
 
 fn roll(server: &Arc<Server>) -> Answer<Border> {
     let (border, aftermath) = server.change(|state| cross(server, state));
+    server.journal.wake();
     server.wake(&aftermath);
     let border = border?;
     wait(server, &border)?;
@@ -196,6 +197,7 @@ pub(crate) fn save(server: &Arc<Server>) -> Answer<u64> {
     let mut state = server.state.write();
     let border = cross(server, &mut state)?;
     let state = RwLockWriteGuard::downgrade(state);
+    server.journal.wake();
     wait(server, &border)?;
     let outcome = server.names.save_image(&state, border.last);
     drop(state);

@@ -135,7 +135,7 @@ impl Check {
                         format!("\n\nFilesystem under path '{}' does not exist\n", self.path);
                     return self.output.print(&text);
                 }
-                Some(status) => self.walk(status)?,
+                Some(status) => self.walk(&status)?,
             },
         };
         let text = report.print(&self.server, &self.path, began.elapsed());

@@ -75,10 +75,12 @@ impl Journal {
         }
     }
 
-    /// Takes what the last call logged. To be called under the lock that the call ran under.
-    pub(crate) fn collect(&self, state: &mut Namenode) {
+    /// Takes what the last call logged. To be called under the lock that the call ran under. Says
+    /// whether there was something: then [`Journal::wake`] is to be called when the lock is free,
+    /// as waking a thread takes longer than the change itself.
+    pub(crate) fn collect(&self, state: &mut Namenode) -> bool {
         if !state.log_pending() {
-            return;
+            return false;
         }
         let mut queue = self.queue.lock();
         if queue.chunks.is_empty() {
@@ -88,7 +90,11 @@ impl Journal {
         if let Some(chunk) = queue.chunks.last_mut() {
             chunk.last_txid = state.take_log(&mut chunk.operations);
         }
-        drop(queue);
+        true
+    }
+
+    /// Lets the thread look.
+    pub(crate) fn wake(&self) {
         self.work.notify_one();
     }
 
@@ -100,7 +106,6 @@ impl Journal {
             operations: Vec::new(),
             last_txid,
         });
-        self.work.notify_one();
     }
 
     /// Sends a reply once its transaction is on disk: now, or when the thread gets there.

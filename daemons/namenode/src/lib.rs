@@ -14,6 +14,7 @@ mod journal;
 mod names;
 mod opening;
 mod process;
+mod racks;
 mod routes;
 mod server;
 mod settings;
@@ -30,7 +31,7 @@ use std::path::PathBuf;
 use hdfs_edge::config::Config;
 use hdfs_edge::daemon::{self, Failure, LogFormat};
 
-pub use names::{DiskFactory, local_disk};
+pub use names::{DiskFactory, Purpose, local_disk};
 pub use process::Running;
 
 /// What to do.

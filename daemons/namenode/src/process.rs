@@ -21,6 +21,7 @@ use tokio::sync::watch as signal;
 
 use crate::journal::{self, Journal};
 use crate::names::{DiskFactory, Names};
+use crate::racks::Racks;
 use crate::routes::{Activity, Routes};
 use crate::server::{Server, now};
 use crate::settings::Settings;
@@ -92,6 +93,7 @@ impl Running {
             journal: journal.clone(),
             groups: Groups::from_config(&config),
             waiting: Waiting::default(),
+            racks: Racks::new(settings.rack_script.clone()),
             activity: Activity::default(),
             names,
             health: Health::default(),

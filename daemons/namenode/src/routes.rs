@@ -104,7 +104,7 @@ const PROTOCOLS: &[(&str, &[Row])] = &[
 
 const DATANODE_ROWS: &[Row] = rows! {
     read "versionRequest" Core::version_request;
-    report "registerDatanode" Core::register_datanode;
+    special "registerDatanode" Server::register_datanode;
     report "sendHeartbeat" Core::send_heartbeat;
     special "blockReport" Server::block_report;
     report "blockReceivedAndDeleted" Core::block_received_and_deleted;

@@ -15,11 +15,12 @@ use hdfs_edge::groups::{GroupList, Groups};
 use hdfs_edge::http::Health;
 use hdfs_edge::rpc::{Call, Responder};
 use hdfs_wire::Fault;
-use parking_lot::{RwLock, RwLockWriteGuard};
+use parking_lot::RwLock;
 use prost::Message;
 
 use crate::journal::Journal;
 use crate::names::Names;
+use crate::racks::Racks;
 use crate::routes::Activity;
 use crate::settings::Settings;
 use crate::waiting::Waiting;
@@ -30,6 +31,7 @@ pub(crate) struct Server {
     pub(crate) journal: Arc<Journal>,
     pub(crate) groups: Groups,
     pub(crate) waiting: Waiting,
+    pub(crate) racks: Racks,
     pub(crate) activity: Activity,
     pub(crate) names: Names,
     pub(crate) settings: Settings,
@@ -87,14 +89,13 @@ impl Server {
     pub(crate) fn change<T>(&self, apply: impl FnOnce(&mut Namenode) -> T) -> (T, Aftermath) {
         let mut state = self.state.write();
         let outcome = apply(&mut state);
-        let aftermath = self.settle(&mut state);
+        let collected = self.journal.collect(&mut state);
+        let aftermath = Aftermath { completed: state.take_completed() };
+        drop(state);
+        if collected {
+            self.journal.wake();
+        }
         (outcome, aftermath)
-    }
-
-    /// What must happen before the exclusive lock is let go.
-    fn settle(&self, state: &mut RwLockWriteGuard<'_, Namenode>) -> Aftermath {
-        self.journal.collect(state);
-        Aftermath { completed: state.take_completed() }
     }
 
     /// A method that changes nothing.

@@ -38,6 +38,8 @@ pub(crate) struct Settings {
     pub(crate) connections_max: usize,
     pub(crate) format_allowed: bool,
     pub(crate) maps: Maps,
+    /// The program that knows racks.
+    pub(crate) rack_script: Option<PathBuf>,
 }
 
 impl Settings {
@@ -86,6 +88,7 @@ impl Settings {
             },
             format_allowed: config.boolean(&keys::DFS_NAMENODE_SUPPORT_ALLOW_FORMAT),
             maps: Maps::new(config),
+            rack_script: config.path(&keys::NET_TOPOLOGY_SCRIPT_FILE_NAME),
         })
     }
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::time::Duration;
 
+use hdfs_wire::proto::hdfs::DatanodeInfoProto;
+
 use crate::beans::Snapshot;
 use crate::dates;
 use crate::server::{Server, now};
@@ -51,7 +53,7 @@ impl Report {
     /// The end of the page; its last line decides the exit code of `hdfs fsck`.
     pub(super) fn print(&self, server: &Server, path: &str, elapsed: Duration) -> String {
         let snapshot = Snapshot::take(server);
-        let racks: BTreeSet<&str> = snapshot.live.iter().map(|node| node.location()).collect();
+        let racks: BTreeSet<&str> = snapshot.live.iter().map(DatanodeInfoProto::location).collect();
         let status = if self.is_healthy() { "HEALTHY" } else { "CORRUPT" };
         let mut text = format!(
             "\nStatus: {status}\n Number of data-nodes:\t{}\n Number of racks:\t\t{}\n \

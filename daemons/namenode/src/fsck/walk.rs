@@ -24,11 +24,11 @@ struct Open {
 
 impl Check {
     /// Checks the path, whose status is given, and all below it.
-    pub(super) fn walk(&mut self, status: HdfsFileStatusProto) -> Result<Report, ReaderGone> {
+    pub(super) fn walk(&mut self, status: &HdfsFileStatusProto) -> Result<Report, ReaderGone> {
         let mut report = Report::default();
         let path = self.path.clone();
         let mut open = Vec::new();
-        self.visit(path, &status, &mut report, &mut open)?;
+        self.visit(path, status, &mut report, &mut open)?;
         // At most one entry for each level of a path, which has 1,000 of them at most.
         while let Some(mut directory) = open.pop() {
             if directory.page.is_empty() && !self.turn_page(&mut directory)? {
