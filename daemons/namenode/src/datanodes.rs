@@ -40,7 +40,7 @@ impl Maps {
 
     fn hosts(&self) -> Result<Hosts, String> {
         let lines = |file: &Option<PathBuf>| match file {
-            None => Ok(Vec::new()),
+            None => Ok::<_, String>(Vec::new()),
             Some(file) => {
                 let lines = lines(file)?;
                 Ok(lines

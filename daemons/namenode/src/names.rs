@@ -43,7 +43,7 @@ pub fn local_disk(folder: &Path, purpose: Purpose) -> std::io::Result<Arc<dyn Di
     if purpose == Purpose::Serve && !folder.try_exists()? {
         return Err(std::io::ErrorKind::NotFound.into());
     }
-    Ok(Arc::new(LocalDisk::open(folder)?))
+    Ok(Arc::new(LocalDisk::new(folder)))
 }
 
 /// An error with all its causes in one line.
@@ -170,6 +170,11 @@ impl Names {
                 "{} {folders:?} holds a file system already; it is lost with --force",
                 keys::DFS_NAMENODE_NAME_DIR.name
             )));
+        }
+        for disk in folders.disks() {
+            disk.create_folder("").map_err(|error| {
+                Failure::user(format!("name folder {} cannot be made: {error}", disk.label()))
+            })?;
         }
         let _locks = folders.lock().map_err(user)?;
         let core = settings::core_config(config, identity.clone(), 0);
@@ -340,7 +345,7 @@ fn replay(
     let core = settings::core_config(config, identity, u64::from_le_bytes(seed));
     let image = ImageReader::open(&recovered.image).map_err(user)?;
     let mut state = Namenode::load(core, &image).map_err(user)?;
-    folders.replay(recovered, |txid, op| state.replay(txid, op)).map_err(user)?;
+    folders.replay(recovered, |txid, op| state.replay(txid, &op)).map_err(user)?;
     state.loaded(now());
     Ok(state)
 }

@@ -132,6 +132,9 @@ pub struct BlockManager {
     pending_deletions: u64,
     /// The newest time any call brought.
     clock: Millis,
+    last_tick: Millis,
+    /// No node is declared dead before this time.
+    mourn_from: Millis,
     next_redundancy: Millis,
     next_decommission: Millis,
     next_roll: Millis,
@@ -159,6 +162,8 @@ impl BlockManager {
             scanned: None,
             pending_deletions: 0,
             clock: 0,
+            last_tick: 0,
+            mourn_from: 0,
             next_redundancy: 0,
             next_decommission: 0,
             next_roll: 0,
@@ -176,6 +181,7 @@ impl BlockManager {
     /// Once a second: dead and stale nodes, safe mode, replication work, recovery retries.
     pub fn tick(&mut self, now: Millis) {
         self.advance(now);
+        self.notice_pause();
         self.bury_silent_nodes();
         self.check_safe_mode();
         self.scan_some();

@@ -15,6 +15,8 @@ use crate::Millis;
 
 /// Oldest datanode software that may register (`dfs.namenode.min.supported.datanode.version`).
 const VERSION_MIN: (u32, u32) = (2, 1);
+/// Ticks come every second; a gap of this length means that nothing was heard meanwhile.
+const PAUSE_MS: Millis = 10_000;
 /// Longest uuid, host name or storage uuid taken from a datanode: names of files and hosts are 255.
 pub(in crate::namenode) const NAME_BYTES_MAX: usize = 255;
 
@@ -160,8 +162,21 @@ impl BlockManager {
         self.check_safe_mode();
     }
 
+    /// When ticks stopped for a while (the process was suspended, the machine slept), it was this
+    /// namenode that did not listen: everybody gets time to be heard again.
+    pub(super) fn notice_pause(&mut self) {
+        let pause = self.clock.saturating_sub(self.last_tick);
+        self.last_tick = self.clock;
+        if pause > PAUSE_MS {
+            self.mourn_from = self.clock.saturating_add(10 * self.settings.heartbeat_interval_ms);
+        }
+    }
+
     /// Nodes that were silent for too long are dead: their replicas do not count any more.
     pub(super) fn bury_silent_nodes(&mut self) {
+        if self.clock < self.mourn_from {
+            return;
+        }
         let limit = self.settings.dead_after_ms();
         let (nodes, clock) = (&self.nodes, self.clock);
         let silent = |place: &&NodeId| nodes.node(**place).silent(clock, limit);

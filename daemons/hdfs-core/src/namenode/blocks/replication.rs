@@ -219,16 +219,24 @@ impl BlockManager {
         if numbers.stale > 0 || numbers.live < least {
             return;
         }
-        if numbers.live < self.map.replication(slot) && self.has_spare_node(slot) {
+        let enough = numbers.live >= self.map.replication(slot);
+        if !enough && self.has_spare_node(slot) {
             return;
         }
+        // Wrong bytes are one reader's word: without a full set of good ones, two must vouch.
+        let may_go = |each: &Corrupt| {
+            !each.ordered && (enough || each.damage == Damage::Mismatch || numbers.live > 1)
+        };
         let id = self.map.block(slot).id;
         let corrupt = self.map.rare(slot).map(|rare| rare.corrupt.clone()).unwrap_or_default();
-        for each in corrupt.into_iter().filter(|each| !each.ordered) {
+        for each in corrupt.into_iter().filter(may_go) {
             self.queue_deletion(each.storage, id, each.stamp);
         }
         self.map.change_rare(slot, |rare| {
-            rare.corrupt.iter_mut().for_each(|each| each.ordered = true);
+            rare.corrupt
+                .iter_mut()
+                .filter(|each| may_go(each))
+                .for_each(|each| each.ordered = true);
         });
     }
 
@@ -263,11 +271,11 @@ impl BlockManager {
         self.damaged.insert(slot);
     }
 
-    /// A replica's report fits again: it was marked for its stamp or length only.
-    pub(super) fn heal(&mut self, slot: Slot, storage: StorageId) {
+    /// A replica's report fits again: it was marked for its stamp or length only. True when it was.
+    pub(super) fn heal(&mut self, slot: Slot, storage: StorageId) -> bool {
         let mark = self.map.corrupt(slot, storage);
         if mark.is_none_or(|each| each.damage != Damage::Mismatch) {
-            return;
+            return false;
         }
         let healed = self.map.change_rare(slot, |rare| {
             rare.corrupt.retain(|each| each.storage != storage);
@@ -276,6 +284,7 @@ impl BlockManager {
         if healed {
             self.damaged.remove(&slot);
         }
+        true
     }
 
     /// Orders a node to delete its replica. The deletion goes out with one of its next heartbeats.

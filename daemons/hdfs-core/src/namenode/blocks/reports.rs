@@ -151,8 +151,8 @@ impl BlockManager {
         }
         if replica.state == ReplicaState::Finalized {
             self.forget_deletion(storage, block.id);
-            self.heal(slot, storage);
-            if self.settle(slot, storage) || open {
+            let healed = self.heal(slot, storage);
+            if self.settle(slot, storage) || healed || open {
                 self.reassess(slot);
             }
         }
