@@ -200,7 +200,10 @@ impl BlockManager {
         let excess = self.map.rare(slot).map(|rare| rare.excess.clone()).unwrap_or_default();
         let missing = self.map.replication(slot).saturating_sub(self.numbers(slot).live);
         let mut recalled = Vec::new();
-        for storage in excess.into_iter().take(missing) {
+        for storage in excess {
+            if recalled.len() == missing {
+                break;
+            }
             let node = self.nodes.storage(storage).node;
             if self.nodes.node_mut(node).invalidate.remove(&block.id).is_some() {
                 self.pending_deletions -= 1;

@@ -108,12 +108,19 @@ impl BlockManager {
         }
     }
 
-    /// A replica that was to be deleted is still there: its node forgot, so it is told again.
+    /// A replica that was to be deleted is still there: its node forgot, so it is told again, unless
+    /// the replica has become precious meanwhile.
     fn insist_on_deletion(&mut self, slot: Slot, storage: StorageId) {
         let Some(rare) = self.map.rare(slot) else { return };
         let block = self.map.block(slot);
         if rare.excess.contains(&storage) {
-            self.queue_deletion(storage, block.id, block.stamp);
+            if self.numbers(slot).live >= self.map.replication(slot) {
+                self.queue_deletion(storage, block.id, block.stamp);
+            } else {
+                self.forget_deletion(storage, block.id);
+                self.map.change_rare(slot, |rare| rare.excess.retain(|each| *each != storage));
+                self.reassess(slot);
+            }
         } else if let Some(mark) = self.map.corrupt(slot, storage).filter(|each| each.ordered) {
             self.queue_deletion(storage, block.id, mark.stamp);
         }

@@ -32,6 +32,11 @@ enum Step {
     Report(u32),
     /// The node forgets what it was told and registers again.
     Restart(u32),
+    /// The node gets its orders and crashes: none is carried out, or all but nothing is reported.
+    Crash {
+        node: u32,
+        obeyed: bool,
+    },
     /// A replica vanishes from a disk, unnoticed until a report.
     Lose {
         node: u32,
@@ -62,6 +67,8 @@ fn step() -> impl Strategy<Value = Step> {
         6 => node.clone().prop_map(Step::Beat),
         3 => node.clone().prop_map(Step::Report),
         2 => node.clone().prop_map(Step::Restart),
+        2 => (node.clone(), any::<bool>())
+            .prop_map(|(node, obeyed)| Step::Crash { node, obeyed }),
         1 => (node.clone(), id.clone()).prop_map(|(node, id)| Step::Lose { node, id }),
         1 => (node.clone(), id.clone()).prop_map(|(node, id)| Step::Complain { node, id }),
         1 => node.clone().prop_map(Step::Silence),
@@ -100,6 +107,7 @@ impl World {
             Step::Beat(node) => self.beat(node),
             Step::Report(node) => self.report(node),
             Step::Restart(node) => self.lab.register(node),
+            Step::Crash { node, obeyed } => self.crash(node, obeyed),
             Step::Lose { node, id } => {
                 self.disks[node as usize].remove(&id);
             }
@@ -219,6 +227,17 @@ impl World {
         }
     }
 
+    fn crash(&mut self, node: u32, obeyed: bool) {
+        let orders = self.lab.beat(node);
+        let orders = orders.into_iter().filter(|_| obeyed).filter_map(|each| each.blk_cmd);
+        for command in orders.filter(|each| each.action == Action::Invalidate as i32) {
+            for block in command.blocks {
+                self.delete(node, block.block_id.cast_signed(), block.gen_stamp);
+            }
+        }
+        self.lab.register(node);
+    }
+
     fn copy(&mut self, from: u32, id: i64, to: &str) {
         let to: u32 = to[5..].parse().unwrap();
         let Some(block) = self.disks[from as usize].get(&id).copied() else { return };
@@ -232,14 +251,19 @@ impl World {
         }
     }
 
+    fn obey_deletion(&mut self, node: u32, id: i64, stamp: u64) {
+        let deleted = self.delete(node, id, stamp);
+        if let Some(block) = deleted.filter(|_| self.lab.place_of(node).is_some()) {
+            self.lab.deleted(node, block);
+        }
+    }
+
     /// A node deletes only the replica with that very stamp. It must not be the last good one the
     /// manager counts on.
-    fn obey_deletion(&mut self, node: u32, id: i64, stamp: u64) {
+    fn delete(&mut self, node: u32, id: i64, stamp: u64) -> Option<Block> {
         let on_disk = self.disks[node as usize].get(&id).copied();
-        let Some(block) = on_disk.filter(|each| each.stamp == stamp) else { return };
-        if let Some((known, BlockState::Complete)) = self.lab.blocks.block(id)
-            && known == block
-        {
+        let block = on_disk.filter(|each| each.stamp == stamp)?;
+        if self.lab.blocks.block(id) == Some((block, BlockState::Complete)) {
             let slot = self.lab.blocks.map.find(id).unwrap();
             let place = self.lab.place_of(node);
             let live: Vec<_> = self.lab.blocks.live_storages(slot).collect();
@@ -252,10 +276,7 @@ impl World {
                 "block {id}: node {node} is told to delete the last good replica"
             );
         }
-        self.disks[node as usize].remove(&id);
-        if self.lab.place_of(node).is_some() {
-            self.lab.deleted(node, block);
-        }
+        self.disks[node as usize].remove(&id)
     }
 }
 

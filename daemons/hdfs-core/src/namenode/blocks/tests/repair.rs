@@ -276,3 +276,23 @@ fn too_few_racks_are_repaired() {
     assert!(lab.doomed(7).is_empty());
     lab.check();
 }
+
+/// Story: a block with two excess replicas lost its only good one while one deletion was under way
+/// already. Only the first excess replica was considered for recall, that order could not be taken
+/// back, and the last replica was deleted. All of them are considered now.
+#[test]
+fn deletions_not_sent_yet_are_recalled_whatever_was_sent_before() {
+    for sent in 0..3 {
+        let mut lab = Lab::nodes(3);
+        lab.written(1, 3);
+        lab.blocks.set_replication(1, 1);
+        lab.beat(sent);
+        let kept = (0..3).find(|node| *node != sent && lab.doomed(*node).is_empty());
+        let Some(kept) = kept else { continue };
+        let place = lab.place_of(kept).unwrap();
+        lab.blocks.give_up(place);
+        let last = (0..3).find(|node| *node != sent && *node != kept).unwrap();
+        assert!(lab.doomed(last).is_empty(), "node {last} would delete the last replica");
+        lab.check();
+    }
+}
