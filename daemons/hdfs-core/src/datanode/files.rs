@@ -6,7 +6,7 @@
 
 use std::io;
 
-use hdfs_disk::disk::{Disk, DiskFile};
+use hdfs_disk::disk::{Disk, DiskFile, parent};
 use hdfs_disk::replica::{
     META_HEADER_LENGTH, MetaChecksum, MetaHeader, PoolPaths, data_name, meta_name,
 };
@@ -126,13 +126,16 @@ impl Layout {
         format!("{}/{}", self.folder(state, id), meta_name(id, stamp))
     }
 
-    /// Creates the folders of the pool.
+    /// Creates the folders of the pool, durably: a synced replica must not lose its folder.
     ///
     /// # Errors
     /// The disk's.
     pub fn prepare(&self, disk: &dyn Disk) -> io::Result<()> {
         for folder in [&self.paths.finalized, &self.paths.rbw, &self.paths.tmp] {
             disk.create_folder(folder)?;
+        }
+        for folder in [parent(&self.paths.rbw), &self.paths.root, parent(&self.paths.root), ""] {
+            disk.sync_folder(folder)?;
         }
         Ok(())
     }

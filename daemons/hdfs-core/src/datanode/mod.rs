@@ -38,3 +38,6 @@ pub mod stages;
 
 pub use replica::{Block, Replica, State, VolumeIndex, WriterId};
 pub use replicas::{Refusal, Replicas};
+
+#[cfg(test)]
+mod tests;
