@@ -4,7 +4,9 @@
 //! `namenode` and `datanode` through a small shim, `dfs`, `dfsadmin` and `getconf` by their own
 //! parsers, since their words are not options but a language. Called as `hdfs`, the same verbs.
 
+mod client;
 mod daemons;
+mod dfs;
 mod envtoconf;
 
 use std::ffi::OsString;
@@ -56,6 +58,21 @@ enum Verb {
 struct Words {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
     words: Vec<OsString>,
+}
+
+impl Words {
+    /// Runs a verb on its words, which must be text.
+    fn run(self, verb: impl FnOnce(Vec<String>) -> i32) -> i32 {
+        let words: Result<Vec<String>, OsString> =
+            self.words.into_iter().map(OsString::into_string).collect();
+        match words {
+            Ok(words) => verb(words),
+            Err(word) => {
+                eprintln!("howdah: {} is not UTF-8, as every path in HDFS is", word.display());
+                EXIT_USER
+            }
+        }
+    }
 }
 
 /// How log lines look.
@@ -120,7 +137,8 @@ fn run(verb: Verb) -> i32 {
         Verb::Namenode(arguments) => report(daemons::namenode(arguments)),
         Verb::Datanode(arguments) => report(daemons::datanode(&arguments)),
         Verb::Envtoconf(arguments) => report(envtoconf::run(&arguments)),
-        Verb::Dfs(_) | Verb::Dfsadmin(_) | Verb::Getconf(_) => 255,
+        Verb::Dfs(words) => words.run(dfs::run),
+        Verb::Dfsadmin(_) | Verb::Getconf(_) => 255,
         Verb::Version => {
             println!("howdah {}", env!("CARGO_PKG_VERSION"));
             0
