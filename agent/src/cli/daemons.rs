@@ -82,8 +82,8 @@ pub(super) fn namenode(arguments: NamenodeArguments) -> Result<(), Failure> {
 }
 
 pub(super) fn datanode(arguments: &DatanodeArguments) -> Result<(), Failure> {
-    let _conf = arguments.common.conf("datanode")?;
-    Err(Failure::failed("datanode: not in this build yet"))
+    let conf = arguments.common.conf("datanode")?;
+    datanode::run(datanode::Options { conf, log: arguments.common.log.into() })
 }
 
 #[cfg(test)]
