@@ -141,7 +141,7 @@ impl Namenode {
         holder: &str,
         new_holder: Option<&str>,
     ) -> Result<bool, Fault> {
-        if self.block_length(last) == 0 && self.blocks.locations(last).is_empty() {
+        if self.block_length(last) == 0 && !self.blocks.was_placed(last) {
             // The writer never reached a datanode.
             self.drop_last(slot)?;
             return self.close_file(slot).map(|()| true);

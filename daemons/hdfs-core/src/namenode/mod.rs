@@ -25,6 +25,8 @@ mod pending;
 mod permission;
 mod resolve;
 mod retry;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 use blocks::BlockManager;

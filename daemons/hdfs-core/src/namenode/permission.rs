@@ -6,7 +6,7 @@ use std::fmt::Write;
 use hdfs_disk::types::{AclKind, AclScope};
 use hdfs_wire::{Exception, Fault};
 
-use super::tree::{Slot, Tree};
+use super::tree::{Children, Slot, Tree};
 use super::{Caller, Config, Namenode};
 
 /// READ 4, WRITE 2, EXECUTE 1.
@@ -157,7 +157,7 @@ impl<'a> Checker<'a> {
                 self.check(directory, access)?;
             }
             let is_sticky = self.tree.mode(directory) & STICKY != 0;
-            for child in children.into_iter().flat_map(|children| children.iter()) {
+            for child in children.into_iter().flat_map(Children::iter) {
                 if is_sticky && skip_empty {
                     self.sticky(directory, child)?;
                 }

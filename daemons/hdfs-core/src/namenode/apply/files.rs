@@ -173,11 +173,8 @@ impl Namenode {
         let mut dropped = Vec::new();
         let mut offset = 0;
         for id in self.tree.blocks(file).iter() {
-            if offset < length {
-                kept.push(id)
-            } else {
-                dropped.push(id)
-            }
+            let list = if offset < length { &mut kept } else { &mut dropped };
+            list.push(id);
             offset += self.block_length(id);
         }
         self.tree.set_blocks(file, kept);

@@ -80,6 +80,13 @@ impl BlockManager {
         self.where_to_look(slot).into_iter().map(|storage| self.target_at(storage)).collect()
     }
 
+    /// Whether any node, dead ones too, holds the block or was told to: then bytes of it may exist.
+    pub fn was_placed(&self, id: i64) -> bool {
+        let Some(slot) = self.map.find(id) else { return false };
+        let expected = self.map.construction(slot).is_some_and(|each| !each.expected.is_empty());
+        expected || self.map.replicas(slot).next().is_some()
+    }
+
     /// Storages that hold, or should come to hold, the block; dead nodes left out.
     pub(super) fn where_to_look(&self, slot: Slot) -> Vec<StorageId> {
         let expected = self.map.construction(slot).map(|each| each.expected.as_slice());
