@@ -79,8 +79,7 @@ fn lines(file: &Path) -> Result<Vec<String>, String> {
 /// # Errors
 /// Names the file that cannot be read.
 pub(crate) fn read_maps(server: &Server) -> Result<(), String> {
-    let hosts = server.settings.maps.hosts()?;
-    let racks = server.racks.reset(server.settings.maps.racks()?);
+    let (hosts, racks) = (server.settings.maps.hosts()?, server.settings.maps.racks()?);
     let now = crate::server::now();
     let ((), _) = server.change(|state| {
         state.set_hosts(now, hosts);

@@ -43,7 +43,7 @@ pub fn local_disk(folder: &Path, purpose: Purpose) -> std::io::Result<Arc<dyn Di
     if purpose == Purpose::Serve && !folder.try_exists()? {
         return Err(std::io::ErrorKind::NotFound.into());
     }
-    Ok(Arc::new(LocalDisk::new(folder)))
+    Ok(Arc::new(LocalDisk::open(folder)?))
 }
 
 /// An error with all its causes in one line.
