@@ -141,13 +141,10 @@ impl Client {
         let inner = &*self.inner;
         let began = Instant::now();
         let after = inner.timeouts.call;
-        let result = match timeout(after, inner.attempt(method, request)).await {
-            Ok(result) => result,
-            Err(_) => {
-                inner.suspect(began).await;
-                let (method, address) = (method.to_owned(), inner.address.clone());
-                return Err(CallError::Timeout { method, address, after });
-            }
+        let Ok(result) = timeout(after, inner.attempt(method, request)).await else {
+            inner.suspect(began).await;
+            let (method, address) = (method.to_owned(), inner.address.clone());
+            return Err(CallError::Timeout { method, address, after });
         };
         let result = result.and_then(|body| {
             R::decode(body).map_err(|error| Failure::Io {

@@ -20,7 +20,7 @@ use super::clock::Clock;
 use super::link::{Answered, KEPT_OUTPUT_LEN, Link, Look};
 use super::{Bounds, Call, Metrics, Responder, Service, User};
 
-/// First read after sleep, and what an idle connection keeps: most calls fit.
+/// First read after sleep, and what a connection keeps between calls: most fit.
 const READ_LEN_MIN: usize = 4 * 1024;
 
 /// Largest read: more does not save system calls that matter.
@@ -42,6 +42,9 @@ const ROUNDS_MAX: usize = 16;
 
 /// Whoever waits for the budget looks again after this.
 const BUDGET_RETRY: Duration = Duration::from_millis(20);
+
+/// After so long without a byte a connection keeps no input buffer either.
+const KEEP_TIME: Duration = Duration::from_secs(5);
 
 /// A connection that ends gets so long to take its last reply.
 const LAST_WRITE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -344,22 +347,27 @@ impl Connection {
         if !self.link.sleep(context.waker(), self.look) {
             return Ok(false);
         }
-        self.shrink();
-        let (deadline, what) = self.deadline(now);
+        let keep_until = self.clock.active + KEEP_TIME;
+        self.shrink(now < keep_until);
+        let (mut deadline, what) = self.deadline(now);
         if now >= deadline {
             return Err(End::Timeout(what));
+        }
+        if self.input.capacity() > self.input.len() && now < keep_until {
+            deadline = deadline.min(keep_until);
         }
         self.clock.arm(context, now, deadline);
         Ok(true)
     }
 
     /// Lets go of memory that sleeping does not need.
-    fn shrink(&mut self) {
+    fn shrink(&mut self, keep: bool) {
         if self.writing.is_empty() && self.writing.capacity() > KEPT_OUTPUT_LEN {
             self.writing = BytesMut::new();
         }
         let (len, capacity) = (self.input.len(), self.input.capacity());
-        if capacity > READ_LEN_MIN && capacity > 2 * len && !self.held.is_some() {
+        let kept = if keep { READ_LEN_MIN } else { 0 };
+        if capacity > kept && capacity > 2 * len && !self.held.is_some() {
             // A bare copy of what is there; `from` of nothing allocates nothing.
             self.input = BytesMut::from(&self.input[..]);
             self.read_len = (self.read_len / 2).max(READ_LEN_MIN);

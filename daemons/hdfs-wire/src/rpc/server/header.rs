@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use crate::ByteStr;
-use crate::fields::{Malformed, Value, sint32, take_delimited, walk};
+use crate::fields::{Malformed, Value, sint32, walk};
 use crate::rpc::{CallHeader, CallerContext};
 
 /// `RpcRequestHeaderProto`, as far as a server reads it.
@@ -21,15 +21,6 @@ pub(super) struct MethodHeader {
     pub(super) method: ByteStr,
     pub(super) protocol: ByteStr,
     pub(super) version: u64,
-}
-
-/// Cuts a delimited part off the front of `unit`.
-pub(super) fn cut_delimited(unit: &mut Bytes) -> Result<Bytes, Malformed> {
-    let mut rest = &unit[..];
-    let part = take_delimited(&mut rest)?;
-    let (part, rest) = (unit.slice_ref(part), unit.slice_ref(rest));
-    *unit = rest;
-    Ok(part)
 }
 
 impl RequestHeader {
@@ -57,12 +48,12 @@ impl RequestHeader {
 }
 
 impl MethodHeader {
-    pub(super) fn decode(part: &Bytes) -> Result<Self, Malformed> {
+    pub(super) fn decode(frame: &Bytes, part: &[u8]) -> Result<Self, Malformed> {
         let (mut method, mut protocol, mut version) = (None, None, None);
         walk(part, |number, value| {
             match number {
-                1 => method = Some(text(part, value)?),
-                2 => protocol = Some(text(part, value)?),
+                1 => method = Some(text(frame, value)?),
+                2 => protocol = Some(text(frame, value)?),
                 3 => version = Some(value.varint()?),
                 _ => {}
             }

@@ -7,9 +7,10 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::Message;
 
-use super::header::{MethodHeader, RequestHeader, cut_delimited};
+use super::header::{MethodHeader, RequestHeader};
 use super::reply::{Failure, encode_failure, encode_success};
 use crate::ByteStr;
+use crate::fields::take_delimited;
 use crate::proto::common::rpc_response_header_proto::{RpcErrorCodeProto, RpcStatusProto};
 use crate::proto::common::rpc_sasl_proto::SaslState;
 use crate::proto::common::{IpcConnectionContextProto, RpcSaslProto};
@@ -179,7 +180,7 @@ impl Session {
             self.header(input, output)?;
         }
         while let Some(unit) = self.cut(input)? {
-            if let Some(incoming) = self.unit(unit, output)? {
+            if let Some(incoming) = self.unit(&unit, output)? {
                 return Ok(Some(incoming));
             }
         }
@@ -229,27 +230,28 @@ impl Session {
         Ok(Some(unit.freeze()))
     }
 
-    fn unit(&mut self, mut unit: Bytes, output: &mut BytesMut) -> Result<Option<Incoming>, Close> {
-        let header = cut_delimited(&mut unit).and_then(|part| RequestHeader::decode(&part, &part));
+    fn unit(&mut self, unit: &Bytes, output: &mut BytesMut) -> Result<Option<Incoming>, Close> {
+        let mut rest = &unit[..];
+        let header = take_delimited(&mut rest).and_then(|part| RequestHeader::decode(unit, part));
         let Ok(header) = header else {
             let fatal = Fatal::undecodable("the RPC request header cannot be decoded");
             return Err(fatal.reply(call_id::AUTHORIZATION_FAILED, -1, output));
         };
         let (id, retry) = (header.head.call_id, header.head.retry);
         let result = check(&header).and_then(|()| match id {
-            call_id::CONNECTION_CONTEXT => self.context(unit).map(Some),
-            call_id::SASL => self.sasl(unit, &header.head, output).map(|()| None),
+            call_id::CONNECTION_CONTEXT => self.context(rest).map(Some),
+            call_id::SASL => self.sasl(rest, &header.head, output).map(|()| None),
             call_id::PING => Ok(None),
             ..0 => Err(Fatal::header(format!("Unknown out of band call #{id}"))),
             _ if self.phase != Phase::Established => {
                 Err(Fatal::header("Connection context not established"))
             }
-            _ => call(header, unit).map(Some),
+            _ => call(header, unit, rest).map(Some),
         });
         result.map_err(|fatal| fatal.reply(id, retry, output))
     }
 
-    fn context(&mut self, mut unit: Bytes) -> Result<Incoming, Fatal> {
+    fn context(&mut self, mut unit: &[u8]) -> Result<Incoming, Fatal> {
         match self.phase {
             Phase::Context => {}
             Phase::Established => {
@@ -259,7 +261,7 @@ impl Session {
                 return Err(Fatal::header("Connection header sent during SASL negotiation"));
             }
         }
-        let context = cut_delimited(&mut unit).ok();
+        let context = take_delimited(&mut unit).ok();
         let context = context.and_then(|part| IpcConnectionContextProto::decode(part).ok());
         let context = context
             .ok_or_else(|| Fatal::undecodable("the connection context cannot be decoded"))?;
@@ -280,7 +282,7 @@ impl Session {
     /// This server knows simple authentication only: whoever asks is told to go on without SASL.
     fn sasl(
         &mut self,
-        mut unit: Bytes,
+        mut unit: &[u8],
         head: &CallHeader,
         output: &mut BytesMut,
     ) -> Result<(), Fatal> {
@@ -291,7 +293,7 @@ impl Session {
         if self.sasl_units > SASL_UNITS_MAX {
             return Err(Fatal::sasl("too many SASL messages before a connection context"));
         }
-        let message = cut_delimited(&mut unit).ok();
+        let message = take_delimited(&mut unit).ok();
         let message = message.and_then(|part| RpcSaslProto::decode(part).ok());
         let message =
             message.ok_or_else(|| Fatal::undecodable("the SASL message cannot be decoded"))?;
@@ -329,16 +331,18 @@ fn check(header: &RequestHeader) -> Result<(), Fatal> {
     }
 }
 
-fn call(header: RequestHeader, mut unit: Bytes) -> Result<Incoming, Fatal> {
+/// The rest of a unit whose header is that of a call.
+fn call(header: RequestHeader, unit: &Bytes, mut rest: &[u8]) -> Result<Incoming, Fatal> {
     if header.kind != Some(KIND_PROTOBUF) {
         let kind = header.kind.unwrap_or_default();
         return Err(Fatal::header(format!("Unknown rpc kind in rpc header{kind}")));
     }
-    let method = cut_delimited(&mut unit).and_then(|part| MethodHeader::decode(&part));
-    let body = cut_delimited(&mut unit);
+    let method = take_delimited(&mut rest).and_then(|part| MethodHeader::decode(unit, part));
+    let body = take_delimited(&mut rest);
     let (Ok(MethodHeader { method, protocol, version }), Ok(body)) = (method, body) else {
         return Err(Fatal::undecodable("IPC server unable to read call parameters"));
     };
+    let body = unit.slice_ref(body);
     Ok(Incoming::Call { head: header.head, protocol, method, version, body })
 }
 
