@@ -52,3 +52,6 @@ pub fn run(options: Options) -> Result<(), Failure> {
     running.stop();
     result
 }
+
+#[cfg(test)]
+mod tests;
