@@ -222,7 +222,7 @@ fn open_one(index: VolumeIndex, folder: &DataFolder) -> Result<Opened, Failure> 
         })
     };
     prepare(path).map_err(unusable)?;
-    let disk: Arc<dyn Disk> = Arc::new(LocalDisk::new(path));
+    let disk: Arc<dyn Disk> = Arc::new(LocalDisk::open(path).map_err(unusable)?);
     let lock = disk.lock().map_err(unusable)?;
     let version = match disk.read(VOLUME_VERSION, PROPERTIES_LENGTH_MAX) {
         Ok(bytes) => Some(
