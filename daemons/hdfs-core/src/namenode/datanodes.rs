@@ -464,3 +464,6 @@ fn unregistered(what: &str, registration: &datanode::DatanodeRegistrationProto) 
         id.host_name, id.xfer_port, id.datanode_uuid
     ))
 }
+
+#[cfg(test)]
+mod tests;
