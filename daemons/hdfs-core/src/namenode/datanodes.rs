@@ -442,7 +442,7 @@ impl Namenode {
     /// Only the namenode's own user and the supergroup may operate the cluster.
     pub(super) fn check_operator(&self, caller: &Caller<'_>, operation: &str) -> Result<(), Fault> {
         let config = self.config();
-        let member = caller.groups.iter().any(|group| *group == config.supergroup);
+        let member = caller.groups.contains(&config.supergroup);
         if member || caller.user == config.superuser || !config.permissions_enabled {
             return Ok(());
         }

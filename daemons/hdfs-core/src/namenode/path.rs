@@ -95,6 +95,19 @@ pub(crate) fn check_length(call: &str, path: &str) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Is a clean path a clean directory's path, or below it?
+pub(crate) fn is_below(path: &str, directory: &str) -> bool {
+    directory == "/"
+        || path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The directory of a path into snapshots: what comes before the first `.snapshot`.
+pub(crate) fn snapshot_root(path: &str) -> Option<&str> {
+    let at = path.find("/.snapshot")?;
+    let rest = &path[at + 1 + SNAPSHOT.len()..];
+    (rest.is_empty() || rest.starts_with('/')).then_some(if at == 0 { "/" } else { &path[..at] })
+}
+
 /// The path of the directory that holds this path's last component.
 pub(crate) fn parent(path: &str) -> &str {
     match path.rfind('/') {

@@ -49,22 +49,16 @@ reads! {
     get_snapshot_diff_report: GetSnapshotDiffReportRequestProto => GetSnapshotDiffReportResponseProto,
     get_snapshot_diff_report_listing: GetSnapshotDiffReportListingRequestProto => GetSnapshotDiffReportListingResponseProto,
     get_batched_listing: GetBatchedListingRequestProto => GetBatchedListingResponseProto,
-    list_corrupt_file_blocks: ListCorruptFileBlocksRequestProto => ListCorruptFileBlocksResponseProto,
-    list_cache_directives: ListCacheDirectivesRequestProto => ListCacheDirectivesResponseProto,
-    list_cache_pools: ListCachePoolsRequestProto => ListCachePoolsResponseProto,
     list_reencryption_status: ListReencryptionStatusRequestProto => ListReencryptionStatusResponseProto,
     get_edits_from_txid: GetEditsFromTxidRequestProto => GetEditsFromTxidResponseProto,
     get_ec_topology_result_for_policies: GetEcTopologyResultForPoliciesRequestProto => GetEcTopologyResultForPoliciesResponseProto,
 }
 
 writes! {
-    set_erasure_coding_policy: SetErasureCodingPolicyRequestProto => SetErasureCodingPolicyResponseProto,
-    unset_erasure_coding_policy: UnsetErasureCodingPolicyRequestProto => UnsetErasureCodingPolicyResponseProto,
     add_erasure_coding_policies: AddErasureCodingPoliciesRequestProto => AddErasureCodingPoliciesResponseProto,
     remove_erasure_coding_policy: RemoveErasureCodingPolicyRequestProto => RemoveErasureCodingPolicyResponseProto,
     enable_erasure_coding_policy: EnableErasureCodingPolicyRequestProto => EnableErasureCodingPolicyResponseProto,
     disable_erasure_coding_policy: DisableErasureCodingPolicyRequestProto => DisableErasureCodingPolicyResponseProto,
-    create_encryption_zone: CreateEncryptionZoneRequestProto => CreateEncryptionZoneResponseProto,
     reencrypt_encryption_zone: ReencryptEncryptionZoneRequestProto => ReencryptEncryptionZoneResponseProto,
     add_cache_directive: AddCacheDirectiveRequestProto => AddCacheDirectiveResponseProto,
     modify_cache_directive: ModifyCacheDirectiveRequestProto => ModifyCacheDirectiveResponseProto,
@@ -73,7 +67,6 @@ writes! {
     modify_cache_pool: ModifyCachePoolRequestProto => ModifyCachePoolResponseProto,
     remove_cache_pool: RemoveCachePoolRequestProto => RemoveCachePoolResponseProto,
     satisfy_storage_policy: SatisfyStoragePolicyRequestProto => SatisfyStoragePolicyResponseProto,
-    finalize_upgrade: FinalizeUpgradeRequestProto => FinalizeUpgradeResponseProto,
     meta_save: MetaSaveRequestProto => MetaSaveResponseProto,
     restore_failed_storage: RestoreFailedStorageRequestProto => RestoreFailedStorageResponseProto,
 }

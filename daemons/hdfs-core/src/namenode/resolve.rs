@@ -117,9 +117,23 @@ impl Namenode {
             }
             clean = Cow::Owned(self.without_reserved(&clean)?);
         }
+        if !matches!(intent, Intent::Read | Intent::ReadLink) && self.is_in_snapshots(&clean) {
+            let message = "Modification on a read-only snapshot is disallowed";
+            return Err(Fault::new(Exception::SnapshotAccessControl, message));
+        }
         let resolved = walk(&self.tree, clean);
         check_way(&self.tree, &checker, &resolved, intent)?;
         Ok(resolved)
+    }
+
+    /// Does this clean path lead into the snapshots of a directory that allows them?
+    pub(crate) fn is_in_snapshots(&self, path: &str) -> bool {
+        if self.kept.snapshottable.is_empty() {
+            return false;
+        }
+        let Some(root) = path::snapshot_root(path) else { return false };
+        let target = walk(&self.tree, Cow::Borrowed(root)).target();
+        target.is_some_and(|slot| self.kept.snapshottable.contains(&self.tree.get(slot).id()))
     }
 
     /// The same by inode id when the client gave one: a rename since then does not matter.

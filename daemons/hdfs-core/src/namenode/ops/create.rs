@@ -109,8 +109,8 @@ impl Namenode {
         let (size, least) = (request.block_size, self.config.block_size_min);
         if size < least || size > i64::MAX as u64 {
             return Err(Fault::io(format!(
-                "Specified block size is less than configured minimum value \
-                 (dfs.namenode.fs-limits.min-block-size): {} < {least}",
+                "Specified block size {} is less than configured minimum value \
+                 dfs.namenode.fs-limits.min-block-size={least}",
                 size as i64
             )));
         }

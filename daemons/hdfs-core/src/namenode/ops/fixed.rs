@@ -3,18 +3,21 @@
 use hdfs_disk::image::PolicyState;
 use hdfs_wire::proto::common::{GetDelegationTokenRequestProto, GetDelegationTokenResponseProto};
 use hdfs_wire::proto::hdfs::{
-    CreateSymlinkRequestProto, CreateSymlinkResponseProto, EcSchemaProto, ErasureCodingPolicyProto,
-    FsServerDefaultsProto, GetCurrentEditLogTxidRequestProto, GetCurrentEditLogTxidResponseProto,
+    CreateEncryptionZoneRequestProto, CreateEncryptionZoneResponseProto, CreateSymlinkRequestProto,
+    CreateSymlinkResponseProto, EcSchemaProto, ErasureCodingPolicyProto,
+    FinalizeUpgradeRequestProto, FinalizeUpgradeResponseProto, FsServerDefaultsProto,
+    GetCurrentEditLogTxidRequestProto, GetCurrentEditLogTxidResponseProto,
     GetDataEncryptionKeyRequestProto, GetDataEncryptionKeyResponseProto,
     GetEnclosingRootRequestProto, GetEnclosingRootResponseProto,
     GetErasureCodingPoliciesRequestProto, GetErasureCodingPoliciesResponseProto,
     GetErasureCodingPolicyRequestProto, GetErasureCodingPolicyResponseProto,
     GetEzForPathRequestProto, GetEzForPathResponseProto, GetLinkTargetRequestProto,
     GetLinkTargetResponseProto, GetServerDefaultsRequestProto, GetServerDefaultsResponseProto,
-    HaServiceStateRequestProto, HaServiceStateResponseProto, ListEncryptionZonesRequestProto,
-    ListEncryptionZonesResponseProto, MsyncRequestProto, MsyncResponseProto,
-    RollingUpgradeRequestProto, RollingUpgradeResponseProto, UpgradeStatusRequestProto,
-    UpgradeStatusResponseProto,
+    HaServiceStateRequestProto, HaServiceStateResponseProto, ListCacheDirectivesRequestProto,
+    ListCacheDirectivesResponseProto, ListCachePoolsRequestProto, ListCachePoolsResponseProto,
+    ListEncryptionZonesRequestProto, ListEncryptionZonesResponseProto, MsyncRequestProto,
+    MsyncResponseProto, RollingUpgradeRequestProto, RollingUpgradeResponseProto,
+    UpgradeStatusRequestProto, UpgradeStatusResponseProto,
 };
 use hdfs_wire::{Exception, Fault};
 
@@ -150,6 +153,70 @@ impl Namenode {
     ) -> Result<ListEncryptionZonesResponseProto, Fault> {
         self.checker(caller).superuser("listEncryptionZones")?;
         Ok(ListEncryptionZonesResponseProto { zones: Vec::new(), has_more: false })
+    }
+
+    /// `createEncryptionZone`: there is no key server.
+    ///
+    /// # Errors
+    /// Always `IOException`; path and permission errors before that.
+    pub fn create_encryption_zone(
+        &mut self,
+        caller: &Caller<'_>,
+        request: &CreateEncryptionZoneRequestProto,
+    ) -> Result<Durable<CreateEncryptionZoneResponseProto>, Fault> {
+        let src = &request.src;
+        self.checker(caller).superuser("createEncryptionZone")?;
+        self.check_safe_mode(format_args!("create encryption zone on {src}"))?;
+        Err(Fault::io(format!(
+            "Can't create an encryption zone for {src} since no key provider is available."
+        )))
+    }
+
+    /// `listCacheDirectives`: none that this namenode could read.
+    ///
+    /// # Errors
+    /// `UnsupportedOperationException` when an image brought some.
+    pub fn list_cache_directives(
+        &self,
+        _: &Caller<'_>,
+        _: &ListCacheDirectivesRequestProto,
+    ) -> Result<ListCacheDirectivesResponseProto, Fault> {
+        self.check_no_cache()?;
+        Ok(ListCacheDirectivesResponseProto { elements: Vec::new(), has_more: false })
+    }
+
+    /// `listCachePools`: none that this namenode could read.
+    ///
+    /// # Errors
+    /// `UnsupportedOperationException` when an image brought some.
+    pub fn list_cache_pools(
+        &self,
+        _: &Caller<'_>,
+        _: &ListCachePoolsRequestProto,
+    ) -> Result<ListCachePoolsResponseProto, Fault> {
+        self.check_no_cache()?;
+        Ok(ListCachePoolsResponseProto { entries: Vec::new(), has_more: false })
+    }
+
+    fn check_no_cache(&self) -> Result<(), Fault> {
+        if self.kept.cache.pools == 0 && self.kept.cache.directives == 0 {
+            return Ok(());
+        }
+        let message = "the cache pools of this namespace are kept, but not served";
+        Err(Fault::new(Exception::UnsupportedOperation, message))
+    }
+
+    /// `finalizeUpgrade`: nothing waits to be finalized.
+    ///
+    /// # Errors
+    /// `AccessControlException` for all but superusers.
+    pub fn finalize_upgrade(
+        &mut self,
+        caller: &Caller<'_>,
+        _: &FinalizeUpgradeRequestProto,
+    ) -> Result<Durable<FinalizeUpgradeResponseProto>, Fault> {
+        self.checker(caller).superuser("finalizeUpgrade")?;
+        Ok(self.durable(FinalizeUpgradeResponseProto {}))
     }
 
     /// `getEnclosingRoot`: no borders of encryption zones in the way.

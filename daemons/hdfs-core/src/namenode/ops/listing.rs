@@ -1,4 +1,4 @@
-//! getListing: one page of a directory in the bytewise order of names.
+//! getListing: one page of a directory in the order of names.
 
 use hdfs_wire::Fault;
 use hdfs_wire::proto::hdfs::{
@@ -29,7 +29,11 @@ impl Namenode {
         }
         let resolved = self.resolve(caller, &request.src, Intent::Read)?;
         let Some(slot) = resolved.target() else {
-            return Ok(GetListingResponseProto { dir_list: None });
+            // A directory that allows snapshots has a list of them, always empty here.
+            let is_list =
+                resolved.name() == path::SNAPSHOT && self.is_in_snapshots(resolved.path());
+            let dir_list = is_list.then(DirectoryListingProto::default);
+            return Ok(GetListingResponseProto { dir_list });
         };
         let listing = if self.tree.get(slot).is_directory() {
             self.checker(caller).check(slot, READ | EXECUTE)?;

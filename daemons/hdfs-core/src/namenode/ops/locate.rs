@@ -1,17 +1,21 @@
 //! getBlockLocations, and the access time that goes with opening a file.
 
 use hdfs_disk::edits::EditOp;
-use hdfs_wire::Fault;
 use hdfs_wire::proto::hdfs::{
-    GetBlockLocationsRequestProto, GetBlockLocationsResponseProto, LocatedBlocksProto,
+    CorruptFileBlocksProto, GetBlockLocationsRequestProto, GetBlockLocationsResponseProto,
+    ListCorruptFileBlocksRequestProto, ListCorruptFileBlocksResponseProto, LocatedBlocksProto,
 };
+use hdfs_wire::{Exception, Fault};
 
 use super::super::blocks::BlockState;
+use super::super::path;
 use super::super::permission::READ;
 use super::super::resolve::Intent;
 use super::super::tree::{Mark, Slot};
 use super::super::{Caller, Namenode};
-use super::illegal;
+
+/// Blocks looked at for one page of corrupt files; as many as Java answers at most.
+const CORRUPT_PAGE: usize = 100;
 
 impl Namenode {
     /// `getBlockLocations`: where the bytes of a range of a file are.
@@ -26,10 +30,12 @@ impl Namenode {
     ) -> Result<GetBlockLocationsResponseProto, Fault> {
         let (src, offset, length) = (&request.src, request.offset, request.length);
         if offset > i64::MAX as u64 {
-            return Err(illegal(format!("Negative offset is not supported. File: {src}")));
+            let message = format!("Negative offset is not supported. File: {src}");
+            return Err(Fault::new(Exception::IllegalArgument, message));
         }
         if length > i64::MAX as u64 {
-            return Err(illegal(format!("Negative length is not supported. File: {src}")));
+            let message = format!("Negative length is not supported. File: {src}");
+            return Err(Fault::new(Exception::IllegalArgument, message));
         }
         let resolved = self.resolve(caller, src, Intent::Read)?;
         let slot = self.file_at(resolved.target(), src)?;
@@ -80,6 +86,32 @@ impl Namenode {
 
     pub(crate) fn is_complete(&self, id: i64) -> bool {
         self.blocks.block(id).is_some_and(|(_, state)| state == BlockState::Complete)
+    }
+
+    /// `listCorruptFileBlocks`: files below a path with a block nobody has a good replica of, a page
+    /// at a time.
+    ///
+    /// # Errors
+    /// `IOException` for a cookie that is not ours; path errors.
+    pub fn list_corrupt_file_blocks(
+        &self,
+        _: &Caller<'_>,
+        request: &ListCorruptFileBlocksRequestProto,
+    ) -> Result<ListCorruptFileBlocksResponseProto, Fault> {
+        let prefix = path::normalize(&request.path)?;
+        let cookie = match request.cookie.as_deref() {
+            None | Some("") => 0,
+            Some(text) => text.parse().map_err(|_| {
+                Fault::io(format!("Cookie {text} is not one of this call's answers"))
+            })?,
+        };
+        let (missing, next) = self.blocks.missing_blocks(cookie, CORRUPT_PAGE);
+        let files = missing.into_iter().filter_map(|(_, file)| {
+            let path = self.tree.path(self.tree.by_id(file)?);
+            path::is_below(&path, &prefix).then_some(path)
+        });
+        let corrupt = CorruptFileBlocksProto { files: files.collect(), cookie: next.to_string() };
+        Ok(ListCorruptFileBlocksResponseProto { corrupt })
     }
 
     /// Whether a successful `get_block_locations` of this path asks for a new access time: then call

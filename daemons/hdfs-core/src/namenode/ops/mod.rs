@@ -9,6 +9,7 @@ mod concat;
 mod content;
 mod create;
 mod delete;
+mod erasure;
 mod fixed;
 mod leases;
 mod listing;

@@ -24,7 +24,7 @@ impl Namenode {
             .files()
             .filter(|&(id, _)| i64::try_from(id).is_ok_and(|id| id > request.id))
             .filter_map(|(id, writer)| Some((id, self.tree.path(self.tree.by_id(id)?), writer)))
-            .filter(|(_, file, _)| is_below(file, &prefix))
+            .filter(|(_, file, _)| path::is_below(file, &prefix))
             .collect();
         files.sort_unstable_by_key(|&(id, ..)| id);
         let has_more = files.len() > self.config.open_files_limit;
@@ -41,9 +41,4 @@ impl Namenode {
             types: request.types.clone(),
         })
     }
-}
-
-fn is_below(file: &str, prefix: &str) -> bool {
-    prefix == "/"
-        || file.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

@@ -133,6 +133,11 @@ fn creating() {
          clientName=127.0.0.1",
     );
     same(
+        create(&|request| request.block_size = 512),
+        "IOException: Specified block size 512 is less than configured minimum value \
+         dfs.namenode.fs-limits.min-block-size=1048576",
+    );
+    same(
         create(&|request| {
             request.src = "/pr/n2".into();
             request.create_flag = OVERWRITE;
@@ -490,6 +495,48 @@ fn leases_and_other_questions() {
         lab.write(|node, caller| node.set_storage_policy(caller, &policy)),
         "HadoopIllegalArgumentException: Cannot find a block policy with the name zz",
     );
+}
+
+#[test]
+fn erasure_coding_and_snapshots() {
+    let mut lab = pr();
+    let mut set = |path: &str, name: Option<&str>| {
+        let request = SetErasureCodingPolicyRequestProto {
+            src: path.into(),
+            ec_policy_name: name.map(Into::into),
+        };
+        lab.durably(|node, caller| node.set_erasure_coding_policy(caller, &request)).map(|_| ())
+    };
+    same(set("/pr/d2", None), "()");
+    same(
+        set("/pr/d2", Some("RS-10-4-1024k")),
+        "HadoopIllegalArgumentException: Policy 'RS-10-4-1024k' does not match any enabled erasure \
+         coding policies: [RS-6-3-1024k]. An erasure coding policy can be enabled by \
+         enableErasureCodingPolicy API.",
+    );
+    let unset = UnsetErasureCodingPolicyRequestProto { src: "/pr/d1".into() };
+    same(
+        lab.write(|node, caller| node.unset_erasure_coding_policy(caller, &unset)),
+        "NoECPolicySetException: No erasure coding policy explicitly set on /pr/d1",
+    );
+    let get = GetErasureCodingPolicyRequestProto { src: "/pr/d2".into() };
+    let policy = lab.read(|node, caller| node.get_erasure_coding_policy(caller, &get)).unwrap();
+    assert_eq!(policy.ec_policy.unwrap().name(), "RS-6-3-1024k");
+    let allow = |path: &str| AllowSnapshotRequestProto { snapshot_root: path.into() };
+    let (outer, inner) = (allow("/pr"), allow("/pr/d1"));
+    lab.durably(|node, caller| node.allow_snapshot(caller, &outer)).unwrap();
+    same(
+        lab.write(|node, caller| node.allow_snapshot(caller, &inner)),
+        "SnapshotException: Nested snapshottable directories not allowed: path=/pr/d1, the ancestor \
+         /pr is already a snapshottable directory.",
+    );
+    same(
+        lab.mkdirs("/pr/.snapshot/x/y", 0o755),
+        "SnapshotAccessControlException: Modification on a read-only snapshot is disallowed",
+    );
+    let list = GetListingRequestProto { src: "/pr/.snapshot".into(), ..Default::default() };
+    let listing = lab.read(|node, caller| node.get_listing(caller, &list)).unwrap();
+    assert_eq!(listing.dir_list, Some(DirectoryListingProto::default()));
 }
 
 #[test]

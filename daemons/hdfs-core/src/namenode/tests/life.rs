@@ -310,6 +310,12 @@ fn listings_come_in_pages() {
             break;
         }
     }
+    // Java compares bytes as signed numbers: letters outside ASCII come first.
+    lab.mkdirs("/e/a", 0o755).unwrap();
+    lab.mkdirs("/e/é", 0o755).unwrap();
+    let request = GetListingRequestProto { src: "/e".into(), ..Default::default() };
+    let page = lab.read(|node, caller| node.get_listing(caller, &request)).unwrap();
+    assert_eq!(page.dir_list.unwrap().partial_listing[0].path, "é".as_bytes());
     assert_eq!(names.len(), 2500);
     assert!(names.is_sorted());
 }

@@ -1,4 +1,4 @@
-//! A directory's entries: slots in the bytewise order of their names, in runs short enough that an
+//! A directory's entries: slots in the order of their names, in runs short enough that an
 //! insertion moves at most one page. A million entries cost no more than 4 bytes each and slack.
 //!
 //! The names are elsewhere; every search is given a way to look at one.

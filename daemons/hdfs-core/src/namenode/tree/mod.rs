@@ -27,6 +27,15 @@ pub(crate) const ROOT_ID: u64 = 16_385;
 /// No table of entries: a directory that never had one.
 const NO_CHILDREN: u64 = u64::MAX;
 
+/// The order of names in a directory, the same as Java's on disk and in listings: byte by byte, each
+/// byte as a signed number. Letters outside ASCII come first.
+pub(crate) fn compare_names(left: &[u8], right: &[u8]) -> Ordering {
+    match left.iter().zip(right).find(|(left, right)| left != right) {
+        Some((left, right)) => left.cast_signed().cmp(&right.cast_signed()),
+        None => left.len().cmp(&right.len()),
+    }
+}
+
 /// The namespace as a data structure.
 #[derive(Debug)]
 pub(crate) struct Tree {
@@ -118,7 +127,7 @@ impl Tree {
 
     /// Order of an entry against a name.
     pub(crate) fn order(&self, slot: Slot, name: &[u8]) -> Ordering {
-        self.name(slot).cmp(name)
+        compare_names(self.name(slot), name)
     }
 
     /// The absolute path of an inode.
@@ -181,7 +190,7 @@ impl Tree {
         self.get_mut(slot).set_parent(Some(parent));
         let index = self.entries_of(parent);
         let (arena, names) = (&self.arena, &self.names);
-        let order = |other: Slot| names.get(arena.get(other).name()).cmp(name);
+        let order = |other: Slot| compare_names(names.get(arena.get(other).name()), name);
         self.directories.get_mut(index).insert(slot, order)
     }
 
@@ -195,7 +204,7 @@ impl Tree {
     /// place already or does not come last.
     pub(crate) fn adopt(&mut self, parent: Slot, slot: Slot) -> bool {
         let last = self.children(parent).and_then(Children::last);
-        let is_sorted = last.is_none_or(|last| self.name(last) < self.name(slot));
+        let is_sorted = last.is_none_or(|last| self.order(last, self.name(slot)).is_lt());
         if !is_sorted || self.get(slot).parent().is_some() || slot == ROOT {
             return false;
         }
@@ -212,7 +221,7 @@ impl Tree {
         let name_offset = self.get(slot).name();
         let (arena, names) = (&self.arena, &self.names);
         let name = names.get(name_offset);
-        let order = |other: Slot| names.get(arena.get(other).name()).cmp(name);
+        let order = |other: Slot| compare_names(names.get(arena.get(other).name()), name);
         let children = self.directories.get_mut(index);
         let taken = children.remove(order);
         debug_assert_eq!(taken, Some(slot), "an inode is in its parent's directory");
