@@ -7,7 +7,9 @@
 mod client;
 mod daemons;
 mod dfs;
+mod dfsadmin;
 mod envtoconf;
+mod getconf;
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};
@@ -138,7 +140,8 @@ fn run(verb: Verb) -> i32 {
         Verb::Datanode(arguments) => report(daemons::datanode(&arguments)),
         Verb::Envtoconf(arguments) => report(envtoconf::run(&arguments)),
         Verb::Dfs(words) => words.run(dfs::run),
-        Verb::Dfsadmin(_) | Verb::Getconf(_) => 255,
+        Verb::Dfsadmin(words) => words.run(dfsadmin::run),
+        Verb::Getconf(words) => words.run(getconf::run),
         Verb::Version => {
             println!("howdah {}", env!("CARGO_PKG_VERSION"));
             0

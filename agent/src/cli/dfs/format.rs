@@ -1,6 +1,6 @@
 //! Hadoop's way to take a command's words apart, and its way to write sizes and dates.
 
-use chrono::{DateTime, Local, TimeZone as _, Utc};
+use chrono::{DateTime, Local, Utc};
 
 /// A mistake in the words of a command; shown with the command's usage, exit code 255.
 #[derive(Debug, PartialEq, Eq)]
@@ -100,7 +100,8 @@ pub(super) fn stat_date(millis: u64) -> String {
 
 /// A time of a report: `Sat Nov 21 02:00:00 UTC 2026`.
 pub(in crate::cli) fn report_date(millis: u64) -> String {
-    date(&Local, millis, "%a %b %d %H:%M:%S %Z %Y")
+    // chrono knows offsets, not the names of zones; the one everybody expects is put in by hand.
+    date(&Local, millis, "%a %b %d %H:%M:%S %Z %Y").replace("+00:00", "UTC")
 }
 
 fn date<Z: chrono::TimeZone>(zone: &Z, millis: u64, format: &str) -> String
