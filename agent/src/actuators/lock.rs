@@ -11,7 +11,10 @@ use nix::fcntl::{Flock, FlockArg};
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Another process has it.
-    #[error("{} is in use by another howdah (process {holder}); stop it, or pass another folder", folder.display())]
+    #[error(
+        "{} is in use by another howdah (process {holder}); stop it, or pass another folder",
+        folder.display()
+    )]
     Held {
         /// The folder it guards.
         folder: PathBuf,

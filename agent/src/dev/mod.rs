@@ -145,7 +145,7 @@ fn announce(plan: &Plan, default_fs: &str, web: &str) {
         "  try:   HADOOP_CONF_DIR={conf} howdah dfs -put README.md /\n\
          \x20 try:   HADOOP_CONF_DIR={conf} howdah dfsadmin -report\n\
          \x20 any Hadoop client works with that folder as its HADOOP_CONF_DIR\n\
-         \x20 config: one file a key below {}/conf/hdfs/ (try: echo 2 > .../hdfs-site.xml/dfs.replication)\n\
+         \x20 config: one file a key below {}/conf/hdfs/, say hdfs-site.xml/dfs.replication\n\
          \x20 stop:  Ctrl-C\n",
         shorten(&plan.root.join("kv"))
     ));

@@ -77,7 +77,7 @@ fn human_size(bytes: i64) -> String {
     }
     let mut power = (63 - count.leading_zeros()) as usize / 10;
     let unit = |power: usize| 1_u64 << (10 * power);
-    if count % unit(power) == 0 {
+    if count.is_multiple_of(unit(power)) {
         return format!("{sign}{} {}", count / unit(power), PREFIXES[power - 1]);
     }
     let mut text = format!("{:.1}", count as f64 / unit(power) as f64);

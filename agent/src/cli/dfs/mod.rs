@@ -1,4 +1,4 @@
-//! `howdah dfs`: the file system shell, with the words, messages and exit codes of Hadoop's FsShell.
+//! `howdah dfs`: the file system shell, with words, messages and exit codes of Hadoop's FsShell.
 //!
 //! Exit code 0: all done; 1: something was told on standard error; 255: the words were wrong.
 

@@ -218,7 +218,7 @@ fn bytes(count: u64) -> String {
     const PREFIXES: &[&str] = &["", "K", "M", "G", "T", "P", "E"];
     let power = if count == 0 { 0 } else { (63 - count.leading_zeros()) as usize / 10 };
     let unit = 1_u64 << (10 * power);
-    let short = if count % unit == 0 {
+    let short = if count.is_multiple_of(unit) {
         format!("{}", count / unit)
     } else {
         format!("{:.2}", count as f64 / unit as f64)

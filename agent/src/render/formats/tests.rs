@@ -92,7 +92,8 @@ fn flokkr_sh_and_conf() {
         ("test.other.bsd", "it's $HOME"),
         ("empty", ""),
     ]);
-    let expected = "export empty=''\nexport test.other.bsd='it'\\''s $HOME'\nexport test.something.asd=value1\n";
+    let expected = "export empty=''\nexport test.other.bsd='it'\\''s $HOME'\n\
+                    export test.something.asd=value1\n";
     assert_eq!(Format::Sh.render(&input).unwrap(), expected);
     assert_eq!(Format::Conf.render(&input).unwrap(), expected);
     assert!(Format::Sh.render(&properties(&[("a;rm", "1")])).is_err());
