@@ -2,7 +2,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use hdfs_disk::disk::{Disk, MemoryDisk};
 use hdfs_edge::rpc::{CallError, Client, Timeouts, User};
 use hdfs_wire::proto::hdfs::*;
 use prost::Message;
@@ -66,6 +68,15 @@ impl Caller {
         let address = running.rpc_address().to_string();
         let client = Client::new(address, user, protocol, Timeouts::default());
         Self { runtime: Arc::new(runtime), client }
+    }
+
+    /// A caller who waits for an answer for a moment only.
+    fn impatient(running: &Running, protocol: &'static str) -> Self {
+        let mut caller = Self::new(running, protocol);
+        let timeouts = Timeouts { call: Duration::from_secs(1), ..Timeouts::default() };
+        let user = User::new(hdfs_edge::groups::own_user());
+        caller.client = Client::new(running.rpc_address().to_string(), user, protocol, timeouts);
+        caller
     }
 
     fn call<Q: Message, R: Message + Default>(
@@ -232,6 +243,109 @@ fn a_start_that_cannot_be_says_why_and_writes_nothing() {
     assert_eq!(newer.exit_code, 2);
     assert!(newer.message.contains("-99"), "{newer}");
     assert_eq!(tree(home.folder.path()), before);
+}
+
+/// A formatted namenode whose only name folder is in memory.
+fn in_memory() -> (Home, MemoryDisk) {
+    let home = Home::new();
+    let disk = MemoryDisk::new("memory");
+    let given = disk.clone();
+    let disks = move |_: &Path, _: Purpose| Ok(Arc::new(given.clone()) as Arc<dyn Disk>);
+    format::run_on(&home.config(), Some("CID-test".into()), false, &disks).expect("formats");
+    (home, disk)
+}
+
+fn start_on(home: &Home, disk: &MemoryDisk) -> Result<Running, Failure> {
+    let given = disk.clone();
+    let disks = move |_: &Path, _: Purpose| Ok(Arc::new(given.clone()) as Arc<dyn Disk>);
+    Running::start_on(home.config(), &disks)
+}
+
+/// An fsync that fails may have lost anything: what was acknowledged before must be there, nothing
+/// may be acknowledged after, and the process must end with the reason.
+#[test]
+fn after_a_failed_write_or_sync_nothing_is_acknowledged() {
+    const CALLS_CHECKED: usize = 12;
+    for failing in 0..CALLS_CHECKED {
+        let (home, disk) = in_memory();
+        let running = start_on(&home, &disk).expect("starts");
+        let caller = Caller::impatient(&running, routes::CLIENT);
+        let _: MkdirsResponseProto = caller.call("mkdirs", &mkdirs("/before")).expect("made");
+        disk.fail_from(disk.call_count() + failing);
+        let mut acknowledged = Vec::new();
+        for number in 0..CALLS_CHECKED {
+            let path = format!("/d{number:02}");
+            match caller.call::<_, MkdirsResponseProto>("mkdirs", &mkdirs(&path)) {
+                Ok(made) => {
+                    assert!(made.result);
+                    acknowledged.push(path[1..].to_owned());
+                }
+                Err(CallError::Remote { class, message }) => panic!("{class}: {message}"),
+                Err(_) => break,
+            }
+        }
+        // Two changes of the disk for each acknowledged call: a write and its sync.
+        assert!(acknowledged.len() <= failing, "{acknowledged:?} after {failing} calls");
+        let failure = running.wait().expect_err("the journal failed");
+        assert_eq!(failure.exit_code, 1);
+        assert!(failure.message.contains("the test's disk fails here"), "{failure}");
+        assert!(failure.message.contains("memory"), "{failure}");
+        assert!(running.stop().is_err());
+
+        for seed in 0..4 {
+            let found = disk.crash(disk.event_count(), seed);
+            let running = start_on(&home, &found).expect("starts after the crash");
+            let caller = Caller::new(&running, routes::CLIENT);
+            let names = names(&caller, "/");
+            assert!(names.contains(&"before".to_owned()), "{names:?}");
+            assert!(acknowledged.iter().all(|name| names.contains(name)), "{names:?}");
+        }
+    }
+}
+
+/// Power may go at any moment: whatever was acknowledged by then is there afterwards, through
+/// changes, a new segment and an image.
+#[test]
+fn a_crash_at_any_point_keeps_what_was_acknowledged() {
+    let (home, disk) = in_memory();
+    let running = start_on(&home, &disk).expect("starts");
+    let caller = Caller::new(&running, routes::CLIENT);
+    let safe_mode = |action: SafeModeActionProto| SetSafeModeRequestProto {
+        action: action.into(),
+        checked: None,
+    };
+    // After so many events of the disk, so many directories were acknowledged.
+    let mut marks = vec![(disk.event_count(), 0)];
+    for number in 0..9 {
+        let path = format!("/d{number}");
+        let _: MkdirsResponseProto = caller.call("mkdirs", &mkdirs(&path)).expect("made");
+        marks.push((disk.event_count(), number + 1));
+        if number == 2 {
+            let _: RollEditsResponseProto =
+                caller.call("rollEdits", &RollEditsRequestProto {}).expect("rolled");
+        }
+        if number == 5 {
+            let enter = safe_mode(SafeModeActionProto::SafemodeEnter);
+            let _: SetSafeModeResponseProto = caller.call("setSafeMode", &enter).expect("safe");
+            let _: SaveNamespaceResponseProto =
+                caller.call("saveNamespace", &SaveNamespaceRequestProto::default()).expect("saved");
+            let leave = safe_mode(SafeModeActionProto::SafemodeLeave);
+            let _: SetSafeModeResponseProto = caller.call("setSafeMode", &leave).expect("left");
+        }
+    }
+    running.stop().expect("stops");
+    let first = marks[0].0;
+    for events in first..=disk.event_count() {
+        let acknowledged =
+            marks.iter().rev().find(|(at, _)| *at <= events).map_or(0, |(_, count)| *count);
+        let found = disk.crash(events, events as u64);
+        let running = start_on(&home, &found).expect("starts after the crash");
+        let caller = Caller::new(&running, routes::CLIENT);
+        let there = names(&caller, "/");
+        assert!(there.len() >= acknowledged, "{there:?} of {acknowledged} after {events} events");
+        let expected: Vec<String> = (0..there.len()).map(|number| format!("d{number}")).collect();
+        assert_eq!(there, expected, "after {events} events");
+    }
 }
 
 /// Every file below a folder with its bytes, locks apart.
