@@ -100,6 +100,13 @@ fn is_filler(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| *byte == FILLER) || bytes.iter().all(|byte| matches!(byte, 0xff | 0))
 }
 
+/// Whether there is no more than a part of the header, and filler after it.
+fn is_unbegun(bytes: &[u8]) -> bool {
+    let written = bytes.iter().zip(HEADER).take_while(|(byte, expected)| *byte == expected);
+    let written = written.count();
+    is_filler(bytes) || (written < HEADER_LENGTH && is_filler(&bytes[written..]))
+}
+
 /// Reads a segment's operations in order.
 #[derive(Debug)]
 pub struct SegmentReader<'a> {
@@ -131,7 +138,7 @@ impl<'a> SegmentReader<'a> {
         let Some(header) = bytes.first_chunk::<HEADER_LENGTH>() else {
             return reader.end_at_header();
         };
-        if kind == SegmentKind::InProgress && is_filler(bytes) {
+        if kind == SegmentKind::InProgress && is_unbegun(bytes) {
             return reader.end_at_header();
         }
         let [layout, flags] = [&header[..4], &header[4..]]
