@@ -79,7 +79,8 @@ fn lines(file: &Path) -> Result<Vec<String>, String> {
 /// # Errors
 /// Names the file that cannot be read.
 pub(crate) fn read_maps(server: &Server) -> Result<(), String> {
-    let (hosts, racks) = (server.settings.maps.hosts()?, server.settings.maps.racks()?);
+    let hosts = server.settings.maps.hosts()?;
+    let racks = server.racks.reset(server.settings.maps.racks()?);
     let now = crate::server::now();
     let ((), _) = server.change(|state| {
         state.set_hosts(now, hosts);
@@ -102,7 +103,7 @@ pub(crate) fn refresh_nodes(
 
 impl Server {
     /// The `blockReport` method.
-    pub(crate) fn block_report(self: &Arc<Self>, received: Received, responder: Responder) {
+    pub(crate) fn block_report(self: &Arc<Self>, received: &Received, responder: Responder) {
         let outcome = received.request().and_then(|request: BlockReportRequestProto| {
             let replicas = decode_block_report(&request)?;
             let caller = received.caller();

@@ -9,7 +9,7 @@ use crate::server::{Received, Server};
 
 impl Server {
     /// The `getBlockLocations` method.
-    pub(crate) fn get_block_locations(self: &Arc<Self>, received: Received, responder: Responder) {
+    pub(crate) fn get_block_locations(self: &Arc<Self>, received: &Received, responder: Responder) {
         let request: GetBlockLocationsRequestProto = match received.request() {
             Ok(request) => request,
             Err(fault) => return responder.send::<GetBlockLocationsResponseProto>(Err(fault)),

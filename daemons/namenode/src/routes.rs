@@ -2,8 +2,8 @@
 //!
 //! A row's kind says how the call passes through the server: `read` under the shared lock, `write`
 //! with an answer that waits for the disk, `report` for what is never on disk, `own` for what the
-//! server answers by itself, `slow` for what may block, `special` for the few with a rule of their
-//! own.
+//! server answers by itself, `slow` for what may block, `direct` and `special` for the few with a rule of
+//! their own.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -50,6 +50,9 @@ macro_rules! rows {
     };
     (@slow $server:ident, $received:ident, $responder:ident, $function:expr) => {
         $server.slow($received, $responder, $function)
+    };
+    (@direct $server:ident, $received:ident, $responder:ident, $function:expr) => {
+        $function($server, &$received, $responder)
     };
     (@special $server:ident, $received:ident, $responder:ident, $function:expr) => {
         $function($server, $received, $responder)
@@ -106,7 +109,7 @@ const DATANODE_ROWS: &[Row] = rows! {
     read "versionRequest" Core::version_request;
     special "registerDatanode" Server::register_datanode;
     report "sendHeartbeat" Core::send_heartbeat;
-    special "blockReport" Server::block_report;
+    direct "blockReport" Server::block_report;
     report "blockReceivedAndDeleted" Core::block_received_and_deleted;
     report "cacheReport" Core::cache_report;
     report "errorReport" Core::error_report;
@@ -127,7 +130,7 @@ const NAMENODE_ROWS: &[Row] = rows! {
 };
 
 const CLIENT_ROWS: &[Row] = rows! {
-    special "getBlockLocations" Server::get_block_locations;
+    direct "getBlockLocations" Server::get_block_locations;
     read "getServerDefaults" Core::get_server_defaults;
     report "reportBadBlocks" Core::report_bad_blocks;
     write "rename" Core::rename;

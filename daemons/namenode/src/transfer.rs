@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
@@ -50,7 +50,7 @@ pub(crate) async fn download(
         return Err(gone("getimage=1 or getedit=1 is expected"));
     };
     let path = server.names.file(&name);
-    let opened = tokio::task::spawn_blocking(move || open(path)).await.map_err(gone)?;
+    let opened = tokio::task::spawn_blocking(move || open(&path)).await.map_err(gone)?;
     let (file, length) = opened?;
     let mut headers = HeaderMap::new();
     let text = |value: String| HeaderValue::try_from(value).map_err(gone);
@@ -81,9 +81,9 @@ fn number(query: &[(String, String)], name: &str) -> Result<u64, Refusal> {
     value.parse().map_err(|_| gone(format!("{name}={value} is no transaction number")))
 }
 
-fn open(path: PathBuf) -> Result<(File, u64), Refusal> {
+fn open(path: &Path) -> Result<(File, u64), Refusal> {
     let refuse = |error: std::io::Error| gone(format!("{}: {error}", path.display()));
-    let file = File::open(&path).map_err(refuse)?;
+    let file = File::open(path).map_err(refuse)?;
     let length = file.metadata().map_err(refuse)?.len();
     Ok((file, length))
 }

@@ -41,17 +41,20 @@ struct Calls {
 }
 
 impl Waiting {
-    /// Keeps a call and says its number; gives the responder back when too many wait.
-    fn add(&self, block: i64, received: Received, responder: Responder) -> Result<u64, Responder> {
+    /// Keeps a call and says its number.
+    fn add(&self, block: i64, received: Received, responder: Responder) -> u64 {
         let mut calls = self.calls.lock();
-        if calls.count >= CALLS_MAX {
-            return Err(responder);
-        }
         calls.count += 1;
         calls.next += 1;
         let number = calls.next;
         calls.by_block.entry(block).or_default().push(Call { number, received, responder });
-        Ok(number)
+        number
+    }
+
+    /// Whether no more calls may wait. Calls are added under the namespace lock only, so there is
+    /// room until then.
+    fn is_full(&self) -> bool {
+        self.calls.lock().count >= CALLS_MAX
     }
 
     fn take_block(&self, block: i64) -> Vec<Call> {
@@ -117,12 +120,12 @@ impl Server {
         // The call joins the waiting ones under the lock: reports cannot slip in between.
         let (step, aftermath) = self.change(|state| {
             let outcome = state.complete(&received.caller(), &request);
-            match (turn, outcome.is_ok().then(|| state.awaited_block(&request)).flatten()) {
-                (Turn::First, Some(block)) => match self.waiting.add(block, received, responder) {
-                    Ok(number) => Step::Wait { block, number },
-                    Err(responder) => Step::Answer(outcome, responder),
-                },
-                _ => Step::Answer(outcome, responder),
+            let may_wait = turn == Turn::First && outcome.is_ok() && !self.waiting.is_full();
+            match state.awaited_block(&request).filter(|_| may_wait) {
+                Some(block) => {
+                    Step::Wait { block, number: self.waiting.add(block, received, responder) }
+                }
+                None => Step::Answer(outcome, responder),
             }
         });
         match step {

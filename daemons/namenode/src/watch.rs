@@ -87,7 +87,7 @@ pub(crate) fn low_folder(server: &Server) -> Option<(PathBuf, u64)> {
 
 fn free_bytes(folder: &PathBuf) -> Option<u64> {
     match nix::sys::statvfs::statvfs(folder) {
-        Ok(status) => Some(u64::from(status.blocks_available()) * status.fragment_size()),
+        Ok(status) => Some(status.blocks_available() * status.fragment_size()),
         Err(error) => {
             tracing::warn!(folder = %folder.display(), %error, "free space is not known");
             None
