@@ -191,9 +191,7 @@ impl Journal {
         }
         drop(queue);
         self.progress.notify_all();
-        for (reply, responder) in ready {
-            responder.send_prepared(reply);
-        }
+        Responder::send_all(ready);
     }
 
     fn fail(&self, reason: String) -> Result<(), String> {

@@ -118,21 +118,20 @@ impl Link {
         state.waker = None;
     }
 
-    fn finish(&self, cost: u64, append: impl FnOnce(&mut BytesMut)) {
-        let waker = {
-            let mut state = self.state.lock();
-            if state.closed {
-                return;
-            }
-            state.overflow |= state.output.len() > self.output_max;
-            if !state.overflow {
-                append(&mut state.output);
-            }
-            state.answered.calls += 1;
-            state.answered.bytes += cost;
-            state.waker.take()
-        };
-        wake(waker);
+    /// Appends a reply; what is returned must be woken.
+    #[must_use]
+    fn finish(&self, cost: u64, append: impl FnOnce(&mut BytesMut)) -> Option<Waker> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return None;
+        }
+        state.overflow |= state.output.len() > self.output_max;
+        if !state.overflow {
+            append(&mut state.output);
+        }
+        state.answered.calls += 1;
+        state.answered.bytes += cost;
+        state.waker.take()
     }
 }
 
@@ -175,7 +174,9 @@ impl Responder {
     /// Answers the call.
     pub fn send<M: Message>(mut self, result: Result<M, Fault>) {
         match result {
-            Ok(message) => self.finish(|head, output| encode_success(head, &message, output)),
+            Ok(message) => {
+                wake(self.finish(|head, output| encode_success(head, &message, output)));
+            }
             Err(fault) => self.fail(&fault),
         }
     }
@@ -200,22 +201,30 @@ impl Responder {
     }
 
     /// Answers with what [`Self::prepare`] of this very responder returned.
-    pub fn send_prepared(mut self, prepared: Bytes) {
-        self.finish(|_, output| output.extend_from_slice(&prepared));
-        drop(prepared);
+    pub fn send_prepared(self, prepared: Bytes) {
+        Self::send_all([(prepared, self)]);
+    }
+
+    /// As [`Self::send_prepared`] for many at once. Every connection is woken once, behind the last
+    /// of its replies, and so writes them together.
+    pub fn send_all(replies: impl IntoIterator<Item = (Bytes, Self)>) {
+        let mut wakers = Vec::new();
+        for (prepared, mut responder) in replies {
+            wakers.extend(responder.finish(|_, output| output.extend_from_slice(&prepared)));
+        }
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     fn fail(&mut self, fault: &Fault) {
         if let Some(link) = &self.link {
             Metrics::add(&link.metrics.faults, 1);
         }
-        self.finish(|head, output| encode_fault(head, fault, output));
+        wake(self.finish(|head, output| encode_fault(head, fault, output)));
     }
 
-    fn finish(&mut self, append: impl FnOnce(&CallHeader, &mut BytesMut)) {
-        if let Some(link) = self.link.take() {
-            link.finish(self.cost, |output| append(&self.head, output));
-        }
+    fn finish(&mut self, append: impl FnOnce(&CallHeader, &mut BytesMut)) -> Option<Waker> {
+        let link = self.link.take()?;
+        link.finish(self.cost, |output| append(&self.head, output))
     }
 }
 

@@ -19,20 +19,20 @@ const PROTOCOL: &str = "org.apache.hadoop.hdfs.protocol.ClientProtocol";
 
 /// Answers by the name of the method, with what came.
 struct Echo {
-    late: Mutex<SyncSender<(Responder, Bytes)>>,
+    late: Mutex<SyncSender<(Bytes, Responder)>>,
     held: Mutex<Vec<Responder>>,
     users: Mutex<Vec<Arc<User>>>,
 }
 
 impl Echo {
     fn new() -> Arc<Self> {
-        let (late, queue) = sync_channel::<(Responder, Bytes)>(10_000);
+        let (late, queue) = sync_channel::<(Bytes, Responder)>(10_000);
         std::thread::spawn(move || {
             // As a sync thread does it: all that waited, released together.
             while let Ok(first) = queue.recv() {
                 let mut batch = vec![first];
                 batch.extend(queue.try_iter());
-                batch.into_iter().for_each(|(responder, bytes)| responder.send_prepared(bytes));
+                Responder::send_all(batch);
             }
         });
         Arc::new(Self { late: Mutex::new(late), held: Mutex::default(), users: Mutex::default() })
@@ -46,7 +46,7 @@ impl Service for Echo {
             "echo" => responder.send(request),
             "late" => {
                 let prepared = responder.prepare_result(&request);
-                self.late.lock().send((responder, prepared)).unwrap();
+                self.late.lock().send((prepared, responder)).unwrap();
             }
             "drop" => drop(responder),
             "hold" => self.held.lock().push(responder),
