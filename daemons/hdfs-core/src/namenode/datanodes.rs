@@ -1,5 +1,5 @@
-//! The facade's datanode side: registration, heartbeats, reports, and what operators ask about nodes.
-//! None of these calls writes to the edit log, so their answers need no sync.
+//! The facade's datanode side: registration, heartbeats, reports, and what operators ask about
+//! nodes. None of these calls writes to the edit log, so their answers need no sync.
 
 use std::collections::HashMap;
 
@@ -190,8 +190,8 @@ impl Namenode {
         Ok(BlockReportResponseProto { cmd: self.blocks.finalize_command(node) })
     }
 
-    /// `blockReceivedAndDeleted`: what changed since the last word. A replica that is received makes
-    /// its block complete, and waiting `complete` calls succeed.
+    /// `blockReceivedAndDeleted`: what changed since the last word. A replica that is received
+    /// makes its block complete, and waiting `complete` calls succeed.
     ///
     /// # Errors
     /// `IOException` for a node that is dead or not registered: it registers and reports in full.

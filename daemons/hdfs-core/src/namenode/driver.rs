@@ -63,8 +63,8 @@ impl Namenode {
         self.log.is_pending()
     }
 
-    /// Moves the pending operations (whole encoded frames) behind those in `into`, and says the last
-    /// transaction id. Call it under the same lock as the write that logged them.
+    /// Moves the pending operations (whole encoded frames) behind those in `into`, and says the
+    /// last transaction id. Call it under the same lock as the write that logged them.
     pub fn take_log(&mut self, into: &mut Vec<u8>) -> u64 {
         self.log.take(into)
     }
@@ -99,9 +99,9 @@ impl Namenode {
         self.blocks.loaded(now);
     }
 
-    /// `rollEdits`: checks the caller and logs the end of the segment. The driver then finalizes the
-    /// file, opens the next one, and calls [`Self::start_segment`]; the answer already names that
-    /// transaction.
+    /// `rollEdits`: checks the caller and logs the end of the segment. The driver then finalizes
+    /// the file, opens the next one, and calls [`Self::start_segment`]; the answer already names
+    /// that transaction.
     ///
     /// # Errors
     /// `AccessControlException` for all but superusers; safe mode errors.

@@ -88,7 +88,8 @@ impl Namenode {
         Err(failed(Exception::AlreadyBeingCreated, &reason))
     }
 
-    /// Closes a file without its writer, or starts the recovery of its last block. True when closed.
+    /// Closes a file without its writer, or starts the recovery of its last block. True when
+    /// closed.
     fn release(
         &mut self,
         slot: Slot,
@@ -194,9 +195,7 @@ impl Namenode {
         };
         // The namenode's own leases stay its own.
         let new_holder = (!holder.starts_with(NAMENODE_HOLDER)).then_some(new_holder);
-        if self.release(slot, holder, new_holder).is_err() {
-            // Its blocks wait for replicas: look again after another limit.
-            self.leases.renew(holder, self.now);
-        }
+        // Refused while committed blocks wait for replicas: the next look may find them.
+        let _ = self.release(slot, holder, new_holder);
     }
 }

@@ -1,5 +1,5 @@
-//! The tail of the edit log that is not on disk yet: encoded operations and the last transaction id.
-//! The core only appends; who writes the bytes, and when, is the driver's business.
+//! The tail of the edit log that is not on disk yet: encoded operations and the last transaction
+//! id. The core only appends; who writes the bytes, and when, is the driver's business.
 
 use hdfs_disk::edits::{self, EditOp};
 use hdfs_wire::Fault;
@@ -10,7 +10,8 @@ use super::apply::Source;
 /// Operations encoded and not yet taken by the driver.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
-    /// Whole operation frames, oldest first. Bounded by the driver, which takes it after every call.
+    /// Whole operation frames, oldest first. Bounded by the driver, which takes it after every
+    /// call.
     pending: Vec<u8>,
     /// Transaction id of the newest operation, encoded or replayed.
     last_txid: u64,

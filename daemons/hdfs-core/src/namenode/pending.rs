@@ -1,4 +1,5 @@
-//! Calls the facade promises and does not serve yet. Each leaves this list when its real body lands.
+//! Calls the facade promises and does not serve yet. Each leaves this list when its real body
+//! lands.
 
 use hdfs_wire::proto::hdfs::*;
 use hdfs_wire::{Exception, Fault};
@@ -45,21 +46,29 @@ macro_rules! writes {
 }
 
 reads! {
-    get_erasure_coding_codecs: GetErasureCodingCodecsRequestProto => GetErasureCodingCodecsResponseProto,
-    get_snapshot_diff_report: GetSnapshotDiffReportRequestProto => GetSnapshotDiffReportResponseProto,
-    get_snapshot_diff_report_listing: GetSnapshotDiffReportListingRequestProto => GetSnapshotDiffReportListingResponseProto,
+    get_snapshot_diff_report:
+        GetSnapshotDiffReportRequestProto => GetSnapshotDiffReportResponseProto,
+    get_snapshot_diff_report_listing:
+        GetSnapshotDiffReportListingRequestProto => GetSnapshotDiffReportListingResponseProto,
     get_batched_listing: GetBatchedListingRequestProto => GetBatchedListingResponseProto,
-    list_reencryption_status: ListReencryptionStatusRequestProto => ListReencryptionStatusResponseProto,
+    list_reencryption_status:
+        ListReencryptionStatusRequestProto => ListReencryptionStatusResponseProto,
     get_edits_from_txid: GetEditsFromTxidRequestProto => GetEditsFromTxidResponseProto,
-    get_ec_topology_result_for_policies: GetEcTopologyResultForPoliciesRequestProto => GetEcTopologyResultForPoliciesResponseProto,
+    get_ec_topology_result_for_policies:
+        GetEcTopologyResultForPoliciesRequestProto => GetEcTopologyResultForPoliciesResponseProto,
 }
 
 writes! {
-    add_erasure_coding_policies: AddErasureCodingPoliciesRequestProto => AddErasureCodingPoliciesResponseProto,
-    remove_erasure_coding_policy: RemoveErasureCodingPolicyRequestProto => RemoveErasureCodingPolicyResponseProto,
-    enable_erasure_coding_policy: EnableErasureCodingPolicyRequestProto => EnableErasureCodingPolicyResponseProto,
-    disable_erasure_coding_policy: DisableErasureCodingPolicyRequestProto => DisableErasureCodingPolicyResponseProto,
-    reencrypt_encryption_zone: ReencryptEncryptionZoneRequestProto => ReencryptEncryptionZoneResponseProto,
+    add_erasure_coding_policies:
+        AddErasureCodingPoliciesRequestProto => AddErasureCodingPoliciesResponseProto,
+    remove_erasure_coding_policy:
+        RemoveErasureCodingPolicyRequestProto => RemoveErasureCodingPolicyResponseProto,
+    enable_erasure_coding_policy:
+        EnableErasureCodingPolicyRequestProto => EnableErasureCodingPolicyResponseProto,
+    disable_erasure_coding_policy:
+        DisableErasureCodingPolicyRequestProto => DisableErasureCodingPolicyResponseProto,
+    reencrypt_encryption_zone:
+        ReencryptEncryptionZoneRequestProto => ReencryptEncryptionZoneResponseProto,
     add_cache_directive: AddCacheDirectiveRequestProto => AddCacheDirectiveResponseProto,
     modify_cache_directive: ModifyCacheDirectiveRequestProto => ModifyCacheDirectiveResponseProto,
     remove_cache_directive: RemoveCacheDirectiveRequestProto => RemoveCacheDirectiveResponseProto,

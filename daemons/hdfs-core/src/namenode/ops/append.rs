@@ -21,8 +21,8 @@ impl Namenode {
     ///
     /// # Errors
     /// `FileNotFoundException`, `FileAlreadyExistsException` for a directory,
-    /// `AlreadyBeingCreatedException`, `RecoveryInProgressException`, `RetriableException` while the
-    /// last block is only committed, quota, path, permission and safe mode errors.
+    /// `AlreadyBeingCreatedException`, `RecoveryInProgressException`, `RetriableException` while
+    /// the last block is only committed, quota, path, permission and safe mode errors.
     pub fn append(
         &mut self,
         caller: &Caller<'_>,

@@ -11,7 +11,8 @@ use super::super::{Caller, Durable, Namenode};
 use super::illegal;
 
 impl Namenode {
-    /// `concat`: moves all blocks of the sources behind those of the target and removes the sources.
+    /// `concat`: moves all blocks of the sources behind those of the target and removes the
+    /// sources.
     ///
     /// # Errors
     /// `IllegalArgumentException` without sources, `HadoopIllegalArgumentException` for files that

@@ -9,6 +9,7 @@ use hdfs_wire::proto::hdfs::{
     GetCurrentEditLogTxidRequestProto, GetCurrentEditLogTxidResponseProto,
     GetDataEncryptionKeyRequestProto, GetDataEncryptionKeyResponseProto,
     GetEnclosingRootRequestProto, GetEnclosingRootResponseProto,
+    GetErasureCodingCodecsRequestProto, GetErasureCodingCodecsResponseProto,
     GetErasureCodingPoliciesRequestProto, GetErasureCodingPoliciesResponseProto,
     GetErasureCodingPolicyRequestProto, GetErasureCodingPolicyResponseProto,
     GetEzForPathRequestProto, GetEzForPathResponseProto, GetLinkTargetRequestProto,
@@ -107,6 +108,18 @@ impl Namenode {
                 PolicyState::Removed => 3,
             }),
         }
+    }
+
+    /// `getErasureCodingCodecs`: none, since nothing is striped here.
+    ///
+    /// # Errors
+    /// None.
+    pub fn get_erasure_coding_codecs(
+        &self,
+        _: &Caller<'_>,
+        _: &GetErasureCodingCodecsRequestProto,
+    ) -> Result<GetErasureCodingCodecsResponseProto, Fault> {
+        Ok(GetErasureCodingCodecsResponseProto::default())
     }
 
     /// `getErasureCodingPolicy`: empty for replication.

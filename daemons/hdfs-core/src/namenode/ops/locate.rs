@@ -21,8 +21,8 @@ impl Namenode {
     /// `getBlockLocations`: where the bytes of a range of a file are.
     ///
     /// # Errors
-    /// `FileNotFoundException`, `SafeModeException` when a block has no known location yet; path and
-    /// permission errors.
+    /// `FileNotFoundException`, `SafeModeException` when a block has no known location yet; path
+    /// and permission errors.
     pub fn get_block_locations(
         &self,
         caller: &Caller<'_>,
@@ -88,8 +88,8 @@ impl Namenode {
         self.blocks.block(id).is_some_and(|(_, state)| state == BlockState::Complete)
     }
 
-    /// `listCorruptFileBlocks`: files below a path with a block nobody has a good replica of, a page
-    /// at a time.
+    /// `listCorruptFileBlocks`: files below a path with a block nobody has a good replica of, a
+    /// page at a time.
     ///
     /// # Errors
     /// `IOException` for a cookie that is not ours; path errors.
@@ -114,8 +114,8 @@ impl Namenode {
         Ok(ListCorruptFileBlocksResponseProto { corrupt })
     }
 
-    /// Whether a successful `get_block_locations` of this path asks for a new access time: then call
-    /// [`Self::touch_access_time`].
+    /// Whether a successful `get_block_locations` of this path asks for a new access time: then
+    /// call [`Self::touch_access_time`].
     pub fn access_time_due(&self, caller: &Caller<'_>, src: &str) -> bool {
         let precision = self.config.access_time_precision;
         if precision == 0 || self.blocks.in_safe_mode() {

@@ -34,16 +34,63 @@ struct Policy {
 }
 
 /// Hadoop's suite, in the order in which Java lists it.
-#[rustfmt::skip]
 const SUITE: [Policy; 8] = [
-    Policy { id: 1, name: "PROVIDED", storage: &[Provided, Disk], creation_fallback: &[Provided, Disk], replication_fallback: &[Provided, Disk] },
-    Policy { id: 2, name: "COLD", storage: &[Archive], creation_fallback: &[], replication_fallback: &[] },
-    Policy { id: 5, name: "WARM", storage: &[Disk, Archive], creation_fallback: &[Disk, Archive], replication_fallback: &[Disk, Archive] },
-    Policy { id: 7, name: "HOT", storage: &[Disk], creation_fallback: &[], replication_fallback: &[Archive] },
-    Policy { id: 10, name: "ONE_SSD", storage: &[Ssd, Disk], creation_fallback: &[Ssd, Disk], replication_fallback: &[Ssd, Disk] },
-    Policy { id: 12, name: "ALL_SSD", storage: &[Ssd], creation_fallback: &[Disk], replication_fallback: &[Disk] },
-    Policy { id: 14, name: "ALL_NVDIMM", storage: &[Nvdimm], creation_fallback: &[Disk], replication_fallback: &[Disk] },
-    Policy { id: LAZY_PERSIST, name: "LAZY_PERSIST", storage: &[RamDisk, Disk], creation_fallback: &[Disk], replication_fallback: &[Disk] },
+    Policy {
+        id: 1,
+        name: "PROVIDED",
+        storage: &[Provided, Disk],
+        creation_fallback: &[Provided, Disk],
+        replication_fallback: &[Provided, Disk],
+    },
+    Policy {
+        id: 2,
+        name: "COLD",
+        storage: &[Archive],
+        creation_fallback: &[],
+        replication_fallback: &[],
+    },
+    Policy {
+        id: 5,
+        name: "WARM",
+        storage: &[Disk, Archive],
+        creation_fallback: &[Disk, Archive],
+        replication_fallback: &[Disk, Archive],
+    },
+    Policy {
+        id: 7,
+        name: "HOT",
+        storage: &[Disk],
+        creation_fallback: &[],
+        replication_fallback: &[Archive],
+    },
+    Policy {
+        id: 10,
+        name: "ONE_SSD",
+        storage: &[Ssd, Disk],
+        creation_fallback: &[Ssd, Disk],
+        replication_fallback: &[Ssd, Disk],
+    },
+    Policy {
+        id: 12,
+        name: "ALL_SSD",
+        storage: &[Ssd],
+        creation_fallback: &[Disk],
+        replication_fallback: &[Disk],
+    },
+    Policy {
+        id: 14,
+        name: "ALL_NVDIMM",
+        storage: &[Nvdimm],
+        creation_fallback: &[Disk],
+        replication_fallback: &[Disk],
+    },
+    Policy {
+        id: LAZY_PERSIST,
+        name: "LAZY_PERSIST",
+        storage: &[RamDisk, Disk],
+        creation_fallback: &[Disk],
+        replication_fallback: &[Disk],
+    },
 ];
 
 impl Policy {

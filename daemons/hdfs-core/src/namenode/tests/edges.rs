@@ -3,7 +3,7 @@
 use super::*;
 
 /// The namespace the live answers were taken from.
-fn pr() -> Lab {
+pub(super) fn pr() -> Lab {
     let mut lab = Lab::new();
     lab.mkdirs("/pr/d1", 0o755).unwrap();
     lab.mkdirs("/pr/d2", 0o755).unwrap();
@@ -16,7 +16,7 @@ fn pr() -> Lab {
 }
 
 #[track_caller]
-fn same<T: std::fmt::Debug>(result: Result<T, Fault>, expected: &str) {
+pub(super) fn same<T: std::fmt::Debug>(result: Result<T, Fault>, expected: &str) {
     assert_eq!(show(result), expected);
 }
 
@@ -80,9 +80,9 @@ fn making_directories() {
     );
     same(
         make("/.reserved"),
-        "HadoopIllegalArgumentException: File name \".reserved\" is reserved and cannot be created. \
-         If this is during upgrade change the name of the existing file or directory to another \
-         name before upgrading to the new release.",
+        "HadoopIllegalArgumentException: File name \".reserved\" is reserved and cannot be \
+         created. If this is during upgrade change the name of the existing file or directory to \
+         another name before upgrading to the new release.",
     );
     let too_long = "IOException: mkdirs: Pathname too long.  Limit 8000 characters, 1000 levels.";
     same(make(&"/d".repeat(1001)), too_long);
@@ -171,8 +171,8 @@ fn writing_under_leases() {
          this file lease is currently owned by cl on 127.0.0.1",
     );
     lab.create("/pr/open", "cl2", CREATE | OVERWRITE).unwrap();
-    let lost = "LeaseExpiredException: Client (=cl) is not the lease owner (=cl2: /pr/open (inode 0) \
-                Holder cl does not have any open files.";
+    let lost = "LeaseExpiredException: Client (=cl) is not the lease owner (=cl2: /pr/open (inode \
+                0) Holder cl does not have any open files.";
     same(lab.add_block("/pr/open", "cl", None), lost);
     same(lab.complete("/pr/open", "cl", None), lost);
     same(
@@ -192,7 +192,8 @@ fn writing_under_leases() {
     );
     same(
         append(&mut lab, "/pr", "cl"),
-        "FileAlreadyExistsException: Cannot append to directory /pr; already exists as a directory.",
+        "FileAlreadyExistsException: Cannot append to directory /pr; already exists as a \
+         directory.",
     );
 }
 
@@ -299,8 +300,8 @@ fn concatenating() {
     );
     same(
         concat("/pr/f", &["/pr/d1/h"]),
-        "HadoopIllegalArgumentException: Source file /pr/d1/h is not in the same directory with the \
-         target /pr/f",
+        "HadoopIllegalArgumentException: Source file /pr/d1/h is not in the same directory with \
+         the target /pr/f",
     );
     same(
         concat("/pr/f", &["/pr/f"]),
@@ -325,8 +326,8 @@ fn truncating() {
     };
     same(
         truncate("/pr/f", 99_999),
-        "HadoopIllegalArgumentException: Cannot truncate to a larger file size. Current size: 5000, \
-         truncate size: 99999.",
+        "HadoopIllegalArgumentException: Cannot truncate to a larger file size. Current size: \
+         5000, truncate size: 99999.",
     );
     same(truncate("/pr/f", 5000), "true");
     same(truncate("/nope", 0), "FileNotFoundException: File does not exist: /nope");
@@ -392,8 +393,8 @@ fn quotas() {
     lab.create("/pr/d1/s", "cl", CREATE).unwrap();
     same(
         lab.add_block("/pr/d1/s", "cl", None),
-        "DSQuotaExceededException: The DiskSpace quota of /pr/d1 is exceeded: quota = 100 B = 100 B \
-         but diskspace consumed = 1053576 B = 1.00 MB",
+        "DSQuotaExceededException: The DiskSpace quota of /pr/d1 is exceeded: quota = 100 B = 100 \
+         B but diskspace consumed = 1053576 B = 1.00 MB",
     );
 }
 
@@ -527,8 +528,8 @@ fn erasure_coding_and_snapshots() {
     lab.durably(|node, caller| node.allow_snapshot(caller, &outer)).unwrap();
     same(
         lab.write(|node, caller| node.allow_snapshot(caller, &inner)),
-        "SnapshotException: Nested snapshottable directories not allowed: path=/pr/d1, the ancestor \
-         /pr is already a snapshottable directory.",
+        "SnapshotException: Nested snapshottable directories not allowed: path=/pr/d1, the \
+         ancestor /pr is already a snapshottable directory.",
     );
     same(
         lab.mkdirs("/pr/.snapshot/x/y", 0o755),
@@ -537,79 +538,4 @@ fn erasure_coding_and_snapshots() {
     let list = GetListingRequestProto { src: "/pr/.snapshot".into(), ..Default::default() };
     let listing = lab.read(|node, caller| node.get_listing(caller, &list)).unwrap();
     assert_eq!(listing.dir_list, Some(DirectoryListingProto::default()));
-}
-
-#[test]
-fn an_ordinary_user() {
-    let mut lab = pr();
-    lab.chmod("/pr/d1", 0o700).unwrap();
-    lab.chmod("/pr/f", 0o600).unwrap();
-    lab.become_user("bob", "bobg");
-    let no_write = "AccessControlException: Permission denied: user=bob, access=WRITE, \
-                    inode=\"/pr\":root:supergroup:drwxr-xr-x";
-    same(lab.mkdirs("/pr/x", 0o755), no_write);
-    same(lab.delete("/pr/f", true), no_write);
-    same(lab.create("/pr/x", "b", CREATE), no_write);
-    same(lab.rename("/pr/f", "/pr/y"), no_write);
-    let not_owner =
-        "AccessControlException: Permission denied. user=bob is not the owner of inode=/pr/f";
-    same(lab.chmod("/pr/f", 0o777), not_owner);
-    same(lab.chown("/pr/f", Some("bob"), None), not_owner);
-    same(
-        lab.set_quota("/pr", 1, 1),
-        "AccessControlException: Access denied for user bob. Superuser privilege is required for \
-         operation setSpaceQuota",
-    );
-    let list = GetListingRequestProto { src: "/pr/d1".into(), ..Default::default() };
-    same(
-        lab.read(|node, caller| node.get_listing(caller, &list)),
-        "AccessControlException: Permission denied: user=bob, access=READ_EXECUTE, \
-         inode=\"/pr/d1\":root:supergroup:drwx------",
-    );
-    same(
-        lab.stat("/pr/d1/h"),
-        "AccessControlException: Permission denied: user=bob, access=EXECUTE, \
-         inode=\"/pr/d1\":root:supergroup:drwx------",
-    );
-    let no_read = "AccessControlException: Permission denied: user=bob, access=READ, \
-                   inode=\"/pr/f\":root:supergroup:-rw-------";
-    let blocks = GetBlockLocationsRequestProto { src: "/pr/f".into(), offset: 0, length: 1 };
-    same(lab.read(|node, caller| node.get_block_locations(caller, &blocks)), no_read);
-    let access = CheckAccessRequestProto { path: "/pr/f".into(), mode: 4 };
-    same(lab.read(|node, caller| node.check_access(caller, &access)), no_read);
-    let summary = GetContentSummaryRequestProto { path: "/pr".into() };
-    same(
-        lab.read(|node, caller| node.get_content_summary(caller, &summary)),
-        "AccessControlException: Permission denied: user=bob, access=READ_EXECUTE, \
-         inode=\"/pr/d1\":root:supergroup:drwx------",
-    );
-    let snapshot = AllowSnapshotRequestProto { snapshot_root: "/pr".into() };
-    same(
-        lab.write(|node, caller| node.allow_snapshot(caller, &snapshot)),
-        "AccessControlException: Access denied for user bob. Superuser privilege is required for \
-         operation allowSnapshot",
-    );
-}
-
-#[test]
-fn an_ordinary_user_in_his_own_place() {
-    let mut lab = pr();
-    lab.mkdirs("/tmp", 0o1777).unwrap();
-    lab.chmod("/tmp", 0o1777).unwrap();
-    lab.file("/tmp/roots", &[]);
-    lab.become_user("bob", "bobg");
-    lab.create("/tmp/bobs", "b", CREATE).unwrap();
-    assert_eq!(lab.stat("/tmp/bobs").unwrap().unwrap().group, "supergroup");
-    same(
-        lab.chown("/tmp/bobs", None, Some("other")),
-        "AccessControlException: User bob does not belong to other",
-    );
-    same(lab.delete("/tmp/gone", true), "false");
-    same(
-        lab.delete("/tmp/roots", true),
-        "AccessControlException: Permission denied by sticky bit: user=bob, \
-         path=\"/tmp/roots\":root:supergroup:-rw-r--r--, \
-         parent=\"/tmp\":root:supergroup:drwxrwxrwt",
-    );
-    same(lab.delete("/tmp/bobs", true), "true");
 }

@@ -6,6 +6,7 @@ mod history;
 mod life;
 mod loading;
 mod memory;
+mod users;
 
 use hdfs_disk::edits::{EditOp, SegmentKind, SegmentReader};
 use hdfs_disk::image::ImageReader;

@@ -139,7 +139,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn behaves_like_an_ordered_set(steps in proptest::collection::vec((0u32..3000, 0u8..4), 0..4000)) {
+        fn behaves_like_an_ordered_set(
+            steps in proptest::collection::vec((0u32..3000, 0u8..4), 0..4000),
+        ) {
             let mut children = Children::default();
             let mut model = BTreeSet::new();
             for (key, action) in steps {
@@ -147,13 +149,15 @@ mod tests {
                     let taken = children.remove(|slot| slot.0.cmp(&key));
                     prop_assert_eq!(taken.is_some(), model.remove(&key));
                 } else {
-                    prop_assert_eq!(children.insert(Slot(key), |slot| slot.0.cmp(&key)), model.insert(key));
+                    let is_new = children.insert(Slot(key), |slot| slot.0.cmp(&key));
+                    prop_assert_eq!(is_new, model.insert(key));
                 }
             }
             prop_assert_eq!(children.len(), model.len());
             prop_assert!(children.iter().map(|slot| slot.0).eq(model.iter().copied()));
             for key in [0, 1, 777, 1500, 2999, 4000] {
-                prop_assert_eq!(children.find(|slot| slot.0.cmp(&key)).is_some(), model.contains(&key));
+                let found = children.find(|slot| slot.0.cmp(&key));
+                prop_assert_eq!(found.is_some(), model.contains(&key));
                 let (count, rest) = children.after(|slot| slot.0.cmp(&key));
                 let wanted: Vec<_> = model.range(key + 1..).copied().collect();
                 prop_assert_eq!(count, wanted.len());

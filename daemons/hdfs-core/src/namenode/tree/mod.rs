@@ -27,8 +27,8 @@ pub(crate) const ROOT_ID: u64 = 16_385;
 /// No table of entries: a directory that never had one.
 const NO_CHILDREN: u64 = u64::MAX;
 
-/// The order of names in a directory, the same as Java's on disk and in listings: byte by byte, each
-/// byte as a signed number. Letters outside ASCII come first.
+/// The order of names in a directory, the same as Java's on disk and in listings: byte by byte,
+/// each byte as a signed number. Letters outside ASCII come first.
 pub(crate) fn compare_names(left: &[u8], right: &[u8]) -> Ordering {
     match left.iter().zip(right).find(|(left, right)| left != right) {
         Some((left, right)) => left.cast_signed().cmp(&right.cast_signed()),

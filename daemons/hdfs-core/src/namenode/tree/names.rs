@@ -1,7 +1,7 @@
 //! Names in one byte arena, addressed by 32-bit word offsets.
 //!
-//! Layout of one name, padded to whole 4-byte words: one length byte and the bytes; a length byte of
-//! 255 is followed by the length as two little-endian bytes. A freed name's first word holds the
+//! Layout of one name, padded to whole 4-byte words: one length byte and the bytes; a length byte
+//! of 255 is followed by the length as two little-endian bytes. A freed name's first word holds the
 //! offset of the next free one of its size, so that freeing needs no memory.
 
 /// Bytes per chunk. Chunks never move; a name never crosses a border.
