@@ -1,9 +1,10 @@
 //! A disk in memory for tests, which remembers the order of everything, so that a test can ask what
 //! would be found had the power gone at any point: synced bytes for sure, of the rest any part.
 //!
-//! A crash image is made by going through the events again: what a sync covered is there; what no
-//! sync covered is there, not there, or there in part (a prefix, or any of a write's sectors), as a
-//! seed decides. Names behave likewise. The same seed gives the same image.
+//! A crash image is made by going through the events again: what a sync covered is there. Of what no
+//! sync covered, a seed decides: nothing, everything, everything up to some point (perhaps in the
+//! middle of a write), or every sector as it was at some moment of its own. Names are kept or lost
+//! one by one. The same seed gives the same image.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -48,20 +49,38 @@ struct State {
     /// Every changing call from there on fails.
     fails_from: Option<usize>,
     calls: usize,
-    locked: bool,
+    locked: BTreeSet<String>,
 }
 
-/// A disk in memory.
+/// A disk in memory, or a folder of one ([`MemoryDisk::folder`]) that shares its events.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryDisk {
+    /// The folder's path; empty for the whole disk.
     label: String,
     state: Arc<Mutex<State>>,
 }
 
 impl MemoryDisk {
     /// An empty disk.
-    pub fn new(label: &str) -> Self {
-        Self { label: label.to_owned(), state: Arc::default() }
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A folder of this disk as a disk of its own. It is there at once, and after every crash.
+    pub fn folder(&self, name: &str) -> Self {
+        let mut state = self.state();
+        state.start.folders.insert(name.to_owned());
+        state.tree.folders.insert(name.to_owned());
+        Self { label: name.to_owned(), state: self.state.clone() }
+    }
+
+    /// The path on the whole disk.
+    fn place(&self, path: &str) -> String {
+        match (self.label.as_str(), path) {
+            ("", path) => path.to_owned(),
+            (label, "") => label.to_owned(),
+            (label, path) => format!("{label}/{path}"),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -105,13 +124,13 @@ impl MemoryDisk {
     /// Changes bytes behind everybody's back.
     pub fn corrupt(&self, path: &str, change: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.state();
-        let node = state.tree.files[path];
+        let node = state.tree.files[&self.place(path)];
         change(state.tree.bytes.get_mut(&node).expect("every file has bytes"));
         state.start = state.tree.clone();
         state.events.clear();
     }
 
-    /// All files' paths.
+    /// The paths of all files on the whole disk.
     pub fn paths(&self) -> Vec<String> {
         self.state().tree.files.keys().cloned().collect()
     }
@@ -126,6 +145,11 @@ impl MemoryDisk {
         state.tree.apply(&event);
         state.events.push(event);
         Ok(())
+    }
+
+    fn is_there(&self, path: &str) -> bool {
+        let tree = &self.state().tree;
+        path.is_empty() || tree.files.contains_key(path) || tree.folders.contains(path)
     }
 
     fn node(&self, path: &str) -> io::Result<Node> {
@@ -184,6 +208,23 @@ impl Tree {
             Event::SyncFile { .. } | Event::SyncFolder { .. } => {}
         }
     }
+
+    /// Forgets what no folder leads to.
+    fn drop_unreachable(&mut self) {
+        let folders = self.folders.clone();
+        let is_reachable = |path: &str| {
+            let mut folder = parent(path);
+            while folders.contains(folder) {
+                folder = parent(folder);
+            }
+            folder.is_empty()
+        };
+        self.files.retain(|path, _| is_reachable(path));
+        self.folders.retain(|path| is_reachable(path));
+        for node in self.files.values() {
+            self.bytes.entry(*node).or_default();
+        }
+    }
 }
 
 /// Goes through the events up to a crash.
@@ -229,62 +270,57 @@ impl Crash {
         synced.iter().for_each(|event| self.tree.apply(event));
     }
 
-    /// Decides about everything pending: nothing, everything, a prefix, or any part of it.
+    /// Decides about everything pending.
     fn end(mut self) -> Tree {
         let pending = std::mem::take(&mut self.pending);
+        let mut contents: BTreeMap<Node, Vec<&Event>> = BTreeMap::new();
         let how = self.below(4);
-        let kept = match how {
-            0 => 0,
-            1 => pending.len(),
-            _ => self.below(pending.len() as u64 + 1) as usize,
-        };
-        for (at, event) in pending.iter().enumerate() {
-            let keep = if how == 3 { self.below(2) == 0 } else { at < kept };
-            if keep {
+        for event in &pending {
+            if let Event::Write { node, .. } | Event::Length { node, .. } = event {
+                contents.entry(*node).or_default().push(event);
+            } else if how == 1 || (how > 1 && self.below(2) == 0) {
                 self.tree.apply(event);
-            } else if how >= 2 && (at == kept || how == 3) {
-                self.tear(event);
             }
         }
-        let Tree { files, folders, bytes } = &mut self.tree;
-        let all = folders.clone();
-        let reachable = |path: &str| {
-            let mut folder = parent(path);
-            while !folder.is_empty() {
-                if !all.contains(folder) {
-                    return false;
-                }
-                folder = parent(folder);
+        for (node, events) in contents {
+            match how {
+                0 => {}
+                1 => events.iter().for_each(|event| self.tree.apply(event)),
+                2 => self.keep_prefix(&events),
+                _ => self.keep_sectors(node, &events),
             }
-            true
-        };
-        files.retain(|path, _| reachable(path));
-        folders.retain(|path| reachable(path));
-        for node in files.values() {
-            bytes.entry(*node).or_default();
         }
+        self.tree.drop_unreachable();
         self.tree
     }
 
-    /// Keeps a part of a write.
-    fn tear(&mut self, event: &Event) {
-        let Event::Write { node, offset, bytes } = event else { return };
-        if self.below(2) == 0 {
+    /// Everything up to some event, of which a part may be there.
+    fn keep_prefix(&mut self, events: &[&Event]) {
+        let kept = self.below(events.len() as u64 + 1) as usize;
+        events[..kept].iter().for_each(|event| self.tree.apply(event));
+        if let Some(Event::Write { node, offset, bytes }) = events.get(kept) {
             let length = self.below(bytes.len() as u64 + 1) as usize;
             let bytes = bytes[..length].to_vec();
             self.tree.apply(&Event::Write { node: *node, offset: *offset, bytes });
-            return;
         }
-        let mut start = 0;
-        while start < bytes.len() {
-            let sector_end = (offset + start + 1).next_multiple_of(SECTOR_LENGTH) - offset;
-            let end = sector_end.min(bytes.len());
-            if self.below(2) == 0 {
-                let bytes = bytes[start..end].to_vec();
-                self.tree.apply(&Event::Write { node: *node, offset: offset + start, bytes });
-            }
-            start = end;
+    }
+
+    /// Every sector as it was after some event; the length likewise.
+    fn keep_sectors(&mut self, node: Node, events: &[&Event]) {
+        let mut moments = vec![self.tree.bytes.get(&node).cloned().unwrap_or_default()];
+        for event in events {
+            self.tree.apply(event);
+            moments.push(self.tree.bytes[&node].clone());
         }
+        let count = moments.len() as u64;
+        let mut content = vec![0; moments[self.below(count) as usize].len()];
+        for (at, sector) in content.chunks_mut(SECTOR_LENGTH).enumerate() {
+            let moment = &moments[self.below(count) as usize];
+            let start = (at * SECTOR_LENGTH).min(moment.len());
+            let end = (start + sector.len()).min(moment.len());
+            sector[..end - start].copy_from_slice(&moment[start..end]);
+        }
+        self.tree.bytes.insert(node, content);
     }
 }
 
@@ -294,6 +330,7 @@ impl Disk for MemoryDisk {
     }
 
     fn create(&self, path: &str) -> io::Result<Box<dyn DiskFile>> {
+        let path = &*self.place(path);
         self.require_folder(path)?;
         if let Ok(node) = self.node(path) {
             self.change(Event::Length { node, length: 0 })?;
@@ -309,10 +346,12 @@ impl Disk for MemoryDisk {
     }
 
     fn open(&self, path: &str) -> io::Result<Box<dyn DiskFile>> {
+        let path = &*self.place(path);
         self.node(path).map(|node| self.file(node))
     }
 
     fn read(&self, path: &str, length_max: u64) -> io::Result<Vec<u8>> {
+        let path = &*self.place(path);
         let node = self.node(path)?;
         let bytes = self.state().tree.bytes[&node].clone();
         if bytes.len() as u64 > length_max {
@@ -322,6 +361,7 @@ impl Disk for MemoryDisk {
     }
 
     fn list(&self, folder: &str) -> io::Result<Vec<Entry>> {
+        let folder = &*self.place(folder);
         let state = self.state();
         if !folder.is_empty() && !state.tree.folders.contains(folder) {
             return Err(missing(folder));
@@ -340,32 +380,34 @@ impl Disk for MemoryDisk {
     }
 
     fn exists(&self, path: &str) -> io::Result<bool> {
-        let state = self.state();
-        Ok(path.is_empty()
-            || state.tree.files.contains_key(path)
-            || state.tree.folders.contains(path))
+        let path = &*self.place(path);
+        Ok(self.is_there(path))
     }
 
     fn rename(&self, source: &str, target: &str) -> io::Result<()> {
-        self.require_folder(target)?;
-        self.node(source)?;
-        self.change(Event::Rename { source: source.to_owned(), target: target.to_owned() })
+        let (source, target) = (self.place(source), self.place(target));
+        self.require_folder(&target)?;
+        self.node(&source)?;
+        self.change(Event::Rename { source, target })
     }
 
     fn remove_file(&self, path: &str) -> io::Result<()> {
+        let path = &*self.place(path);
         self.node(path)?;
         self.change(Event::Remove { path: path.to_owned() })
     }
 
     fn remove_folder(&self, path: &str) -> io::Result<()> {
+        let path = &*self.place(path);
         self.change(Event::Remove { path: path.to_owned() })
     }
 
     fn create_folder(&self, path: &str) -> io::Result<()> {
+        let path = &*self.place(path);
         let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
         for end in ends {
             let path = &path[..end];
-            if !self.exists(path)? {
+            if !self.is_there(path) {
                 self.change(Event::Folder { path: path.to_owned() })?;
             }
         }
@@ -373,7 +415,8 @@ impl Disk for MemoryDisk {
     }
 
     fn sync_folder(&self, folder: &str) -> io::Result<()> {
-        if !self.exists(folder)? {
+        let folder = &*self.place(folder);
+        if !self.is_there(folder) {
             return Err(missing(folder));
         }
         self.change(Event::SyncFolder { path: folder.to_owned() })
@@ -381,11 +424,10 @@ impl Disk for MemoryDisk {
 
     fn lock(&self) -> io::Result<Box<dyn DiskLock>> {
         let mut state = self.state();
-        if state.locked {
+        if !state.locked.insert(self.label.clone()) {
             let message = format!("{} is locked", self.label);
             return Err(io::Error::new(io::ErrorKind::WouldBlock, message));
         }
-        state.locked = true;
         drop(state);
         Ok(Box::new(MemoryLock { disk: self.clone() }))
     }
@@ -400,7 +442,7 @@ impl DiskLock for MemoryLock {}
 
 impl Drop for MemoryLock {
     fn drop(&mut self) {
-        self.disk.state().locked = false;
+        self.disk.state().locked.remove(&self.disk.label);
     }
 }
 

@@ -134,6 +134,12 @@ fn a_segment_that_was_never_begun_is_empty() {
         let (ops, length) = read(bytes, SegmentKind::InProgress).expect("no operations");
         assert!(ops.is_empty() && length <= 8);
     }
+    for written in 0..8 {
+        let mut bytes = HEADER.to_vec();
+        bytes[written..].fill(FILLER);
+        bytes.resize(1000, FILLER);
+        assert_eq!(read(&bytes, SegmentKind::InProgress), Ok((vec![], 0)));
+    }
     assert!(read(&HEADER[..3], SegmentKind::Finalized).is_err());
 }
 

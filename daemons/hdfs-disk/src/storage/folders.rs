@@ -14,10 +14,16 @@ use crate::image::{ImageDigest, ImageError};
 /// Bytes of a seen_txid file: digits and a line end.
 const SEEN_TXID_LENGTH_MAX: u64 = 64;
 
+/// Room for operations is made in steps of this many bytes, so that a sync of operations need not
+/// write the file's length as well.
+const ROOM: u64 = 1 << 20;
+
 /// The name folders, all with the same content. Cloning is cheap.
 #[derive(Clone)]
 pub struct NameFolders {
     disks: Vec<Arc<dyn Disk>>,
+    /// Bytes by which open segments grow.
+    pub(super) room: u64,
 }
 
 impl std::fmt::Debug for NameFolders {
@@ -42,7 +48,7 @@ impl NameFolders {
     /// Without any: a namenode has at least one.
     pub fn new(disks: Vec<Arc<dyn Disk>>) -> Self {
         assert!(!disks.is_empty(), "a namenode has at least one name folder");
-        Self { disks }
+        Self { disks, room: ROOM }
     }
 
     /// The folders themselves.

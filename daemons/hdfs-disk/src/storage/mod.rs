@@ -31,6 +31,8 @@
 //! 5. A failed write or sync of the open segment is final: [`OpenSegment`] fences itself. No sync is
 //!    ever tried again.
 
+#[cfg(test)]
+mod crash_tests;
 mod error;
 mod folders;
 mod images;

@@ -6,10 +6,6 @@ use super::names::{CURRENT, FileName};
 use crate::disk::DiskFile;
 use crate::edits::{FILLER, HEADER};
 
-/// Room is made in steps of this many bytes, so that a sync of operations need not write the file's
-/// length as well.
-const ROOM: u64 = 1 << 20;
-
 /// An open segment. Dropped without [`OpenSegment::close`], it is recovered at the next start.
 pub struct OpenSegment {
     folders: NameFolders,
@@ -129,9 +125,10 @@ impl OpenSegment {
         if needed <= self.room_end {
             return Ok(());
         }
-        let end = needed.next_multiple_of(ROOM);
-        let filler = vec![FILLER; ROOM as usize];
-        for start in (self.room_end..end).step_by(ROOM as usize) {
+        let room = self.folders.room;
+        let end = needed.next_multiple_of(room);
+        let filler = vec![FILLER; room as usize];
+        for start in (self.room_end..end).step_by(room as usize) {
             self.each("make room", |file| file.write_at(start, &filler))?;
         }
         self.each("sync room", |file| file.sync())?;
