@@ -55,15 +55,16 @@ struct State {
 /// A disk in memory, or a folder of one ([`MemoryDisk::folder`]) that shares its events.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryDisk {
-    /// The folder's path; empty for the whole disk.
     label: String,
+    /// The folder's path; empty for the whole disk.
+    folder: String,
     state: Arc<Mutex<State>>,
 }
 
 impl MemoryDisk {
     /// An empty disk.
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(label: &str) -> Self {
+        Self { label: label.to_owned(), ..Self::default() }
     }
 
     /// A folder of this disk as a disk of its own. It is there at once, and after every crash.
@@ -71,15 +72,15 @@ impl MemoryDisk {
         let mut state = self.state();
         state.start.folders.insert(name.to_owned());
         state.tree.folders.insert(name.to_owned());
-        Self { label: name.to_owned(), state: self.state.clone() }
+        Self { label: name.to_owned(), folder: name.to_owned(), state: self.state.clone() }
     }
 
     /// The path on the whole disk.
     fn place(&self, path: &str) -> String {
-        match (self.label.as_str(), path) {
+        match (self.folder.as_str(), path) {
             ("", path) => path.to_owned(),
-            (label, "") => label.to_owned(),
-            (label, path) => format!("{label}/{path}"),
+            (folder, "") => folder.to_owned(),
+            (folder, path) => format!("{folder}/{path}"),
         }
     }
 
@@ -118,7 +119,7 @@ impl MemoryDisk {
         drop(state);
         let nodes = tree.bytes.keys().last().map_or(0, |node| node + 1);
         let state = State { start: tree.clone(), tree, nodes, ..State::default() };
-        Self { label: self.label.clone(), state: Arc::new(Mutex::new(state)) }
+        Self { state: Arc::new(Mutex::new(state)), ..self.clone() }
     }
 
     /// Changes bytes behind everybody's back.

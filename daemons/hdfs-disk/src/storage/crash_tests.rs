@@ -126,7 +126,7 @@ fn histories() -> Vec<Vec<Step>> {
 
 fn crash_everywhere(names: &[&str], seeds: std::ops::Range<u64>) {
     for history in histories() {
-        let disk = MemoryDisk::new();
+        let disk = MemoryDisk::new("memory");
         let mut life = Life::begin(&disk, names);
         let formatted = disk.event_count();
         life.run(&history).expect("nothing fails");
@@ -162,7 +162,7 @@ fn a_crash_anywhere_with_two_folders_loses_nothing_acknowledged() {
 #[test]
 fn a_crash_during_recovery_and_after_it_loses_nothing() {
     let history = [Step::Batch, Step::Save, Step::Batch];
-    let disk = MemoryDisk::new();
+    let disk = MemoryDisk::new("memory");
     let mut life = Life::begin(&disk, &["a", "b"]);
     life.run(&history).expect("nothing fails");
     let all = disk.event_count();
@@ -181,7 +181,7 @@ fn a_crash_during_recovery_and_after_it_loses_nothing() {
 
 #[test]
 fn an_unfinished_format_is_no_namespace_and_can_be_done_again() {
-    let disk = MemoryDisk::new();
+    let disk = MemoryDisk::new("memory");
     Life::begin(&disk, &["a", "b"]);
     for events in 0..=disk.event_count() {
         for seed in 1..20 {
@@ -201,14 +201,14 @@ fn an_unfinished_format_is_no_namespace_and_can_be_done_again() {
 fn after_a_failure_nothing_is_acknowledged() {
     let history = [Step::Batch, Step::Save, Step::Batch, Step::Roll, Step::Batch];
     let calls = {
-        let disk = MemoryDisk::new();
+        let disk = MemoryDisk::new("memory");
         let mut life = Life::begin(&disk, &["a", "b"]);
         let before = disk.call_count();
         life.run(&history).expect("nothing fails");
         before..disk.call_count()
     };
     for call in calls {
-        let disk = MemoryDisk::new();
+        let disk = MemoryDisk::new("memory");
         let mut life = Life::begin(&disk, &["a", "b"]);
         disk.fail_at(call);
         let error = life.run(&history).expect_err("one call fails");

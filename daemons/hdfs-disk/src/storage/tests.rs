@@ -12,7 +12,7 @@ use crate::image::{ImageDigest, ImageError};
 use crate::types::Permission;
 
 /// Small steps make tests cross them.
-const ROOM: u64 = 2048;
+const ROOM: u64 = 256;
 
 /// Folders of a disk.
 pub(super) fn folders(disk: &MemoryDisk, names: &[&str]) -> NameFolders {
@@ -96,7 +96,7 @@ pub(super) fn load(folders: &NameFolders) -> Result<u64, String> {
 /// A namespace with some closed segments and images, and an open segment: 1-5, 6-10, 11-15, 16-18,
 /// images at 0, 10 and 15.
 pub(super) fn lived_in(names: &[&str]) -> (MemoryDisk, NameFolders) {
-    let disk = MemoryDisk::new();
+    let disk = MemoryDisk::new("memory");
     let folders = folders(&disk, names);
     folders.format(&version(), 0, write_image(0)).expect("formatted");
     for first in [1, 6, 11, 16] {
@@ -176,7 +176,7 @@ fn an_empty_folder_joins() {
 
 #[test]
 fn wrong_folders_are_refused_by_name() {
-    let disk = MemoryDisk::new();
+    let disk = MemoryDisk::new("memory");
     let none = folders(&disk, &["a", "b"]);
     assert!(load(&none).expect_err("not formatted").contains("no name folder is formatted (a, b)"));
 
@@ -220,7 +220,7 @@ fn folders_that_fell_behind_are_completed() {
 
 #[test]
 fn an_open_segment_without_transactions_is_out_of_the_way() {
-    let disk = MemoryDisk::new();
+    let disk = MemoryDisk::new("memory");
     let folders = folders(&disk, &["a"]);
     folders.format(&version(), 0, write_image(0)).expect("formatted");
     drop(folders.open_segment(1).expect("opened"));
