@@ -231,7 +231,7 @@ impl<'a, W: Wants> Driver<'a, W> {
                 Event::Started(id)
             }
             Err(error) => {
-                eprintln!("howdah: cannot start {}: {error}", unit.name);
+                tracing::error!(unit = unit.name, %error, "cannot be started");
                 Event::SpawnFailed(id)
             }
         }
@@ -250,19 +250,17 @@ impl<'a, W: Wants> Driver<'a, W> {
     }
 
     fn note(&self, id: UnitId, note: Note) {
-        let name = &self.units[id].name;
+        let unit = &self.units[id].name;
         match note {
-            Note::Died(Exit::Code(code), pause) => {
-                eprintln!("howdah: {name} ended with code {code}; starts again in {pause} ms");
+            Note::Died(Exit::Code(code), pause_ms) => {
+                tracing::warn!(unit, code, pause_ms, "ended; starts again after a pause");
             }
-            Note::Died(Exit::Signal(signal), pause) => {
-                eprintln!(
-                    "howdah: {name} was ended by signal {signal}; starts again in {pause} ms"
-                );
+            Note::Died(Exit::Signal(signal), pause_ms) => {
+                tracing::warn!(unit, signal, pause_ms, "was killed; starts again after a pause");
             }
-            Note::Restarting => eprintln!("howdah: {name} restarts for its new configuration"),
-            Note::Ready => eprintln!("howdah: {name} is ready again"),
-            Note::Killed => eprintln!("howdah: {name} did not stop in time and was killed"),
+            Note::Restarting => tracing::info!(unit, "restarts for its new configuration"),
+            Note::Ready => tracing::info!(unit, "is ready again"),
+            Note::Killed => tracing::warn!(unit, "did not stop in time and was killed"),
         }
     }
 
@@ -275,8 +273,8 @@ impl<'a, W: Wants> Driver<'a, W> {
             }
             Err(complaint) => {
                 if self.complaint.as_ref() != Some(&complaint) {
-                    eprintln!(
-                        "howdah: the new configuration is refused, nothing changes: {complaint}"
+                    tracing::error!(
+                        "the new configuration is refused, nothing changes: {complaint}"
                     );
                 }
                 self.complaint = Some(complaint);
@@ -294,7 +292,7 @@ impl<'a, W: Wants> Driver<'a, W> {
                 Ok(written) => {
                     if written {
                         let number = unit.generations.current().unwrap_or_default();
-                        eprintln!("howdah: {} has configuration generation {number}", unit.name);
+                        tracing::info!(unit = unit.name, number, "has a new configuration");
                     }
                     let token = wanted.token;
                     self.wanted[id] = wanted;
@@ -304,7 +302,7 @@ impl<'a, W: Wants> Driver<'a, W> {
                         return Some(outcome);
                     }
                 }
-                Err(error) => eprintln!("howdah: {}: {error}; trying again", unit.name),
+                Err(error) => tracing::error!(unit = unit.name, "{error}; trying again"),
             }
         }
         None

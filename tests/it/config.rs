@@ -42,7 +42,7 @@ fn an_edited_key_restarts_the_daemons_it_concerns() {
     assert_ne!(namenode, namenode_2, "the namenode was restarted");
     assert_eq!(datanodes, datanodes_2, "no datanode was");
 
-    cluster.set("conf/hdfs/hdfs-site.xml/@host/datanode-1/dfs.datanode.max.transfer.threads", "99");
+    cluster.set("conf/hdfs/@host/datanode-1/hdfs-site.xml/dfs.datanode.max.transfer.threads", "99");
     let of_datanode = cluster.offset().port(9864) + 10;
     wait::until("the datanode with the new value", PATIENCE, || {
         page(of_datanode, "/conf")?.contains(">99<").then_some(())

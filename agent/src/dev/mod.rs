@@ -14,7 +14,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hdfs_edge::daemon::Failure;
+use hdfs_edge::daemon::{self, Failure};
 use tokio::sync::Notify;
 
 use crate::actuators::{lock, ports, process};
@@ -36,6 +36,7 @@ use plan::Plan;
 /// The cluster could not be started, or a daemon never came up. The message is empty when a
 /// daemon has already said what is wrong.
 pub fn run(options: &Options) -> Result<(), Failure> {
+    daemon::init_logging(options.log);
     let found = folder::examine(&options.data).map_err(Failure::user)?;
     lock::check(&options.data.join(plan::LOCK)).map_err(Failure::user)?;
     let plan = Plan::new(options, &found).map_err(Failure::user)?;
@@ -92,7 +93,7 @@ impl Cluster<'_> {
     fn watch(&self, changed: &Arc<Notify>) -> Option<Watch> {
         let notified = changed.clone();
         let watch = self.store.watch(move || notified.notify_one());
-        watch.inspect_err(|error| eprintln!("howdah: edits count late: {error}")).ok()
+        watch.inspect_err(|error| tracing::warn!("edits count late: {error}")).ok()
     }
 }
 

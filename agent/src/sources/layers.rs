@@ -88,8 +88,10 @@ pub enum LayerError {
         /// The key that holds the file.
         key: String,
     },
-    /// A file name that would leave the configuration folder.
-    #[error("{key} is no usable place for a configuration file")]
+    /// A name that is no file's, or a layer where a property is expected.
+    #[error(
+        "{key} is no place for a value; FILE/NAME, @ROLE/FILE/NAME and @host/HOST/FILE/NAME are"
+    )]
     Name {
         /// The key.
         key: String,
@@ -144,6 +146,10 @@ pub fn effective(
         let origin = Origin::Store(key.to_owned());
         match rest.split_once('/') {
             Some(("" | "." | "..", _) | (_, "")) => {
+                return Err(LayerError::Name { key: key.to_owned() });
+            }
+            // A layer's name stands before the file's.
+            Some((_, name)) if name.starts_with('@') => {
                 return Err(LayerError::Name { key: key.to_owned() });
             }
             Some((file, name)) => {
@@ -239,9 +245,11 @@ mod tests {
 
     #[test]
     fn no_file_outside_the_folder() {
-        let stored = snapshot(&[("conf/hdfs/../passwd", "x")]);
-        let result =
-            effective(&target(), &BTreeMap::new(), "conf/hdfs/", &stored, &BTreeMap::new());
-        assert!(result.is_err());
+        for key in ["conf/hdfs/../passwd", "conf/hdfs/hdfs-site.xml/@datanode/k"] {
+            let stored = snapshot(&[(key, "x")]);
+            let result =
+                effective(&target(), &BTreeMap::new(), "conf/hdfs/", &stored, &BTreeMap::new());
+            assert!(result.is_err(), "{key}");
+        }
     }
 }
