@@ -76,8 +76,12 @@ impl Recoverer {
             Verdict::Synchronize { length, participants } => {
                 let updates = participants
                     .iter()
-                    .filter_map(|index| locations.get(*index))
-                    .map(|node| self.update(node, order, block, length));
+                    .filter_map(|index| {
+                        // A Java node insists on the stamp and length it has told.
+                        let told = answers.get(*index)?.as_ref().ok()?.as_ref()?.block;
+                        Some((locations.get(*index)?, told))
+                    })
+                    .map(|(node, told)| self.update(node, order, told, length));
                 let updated: Vec<Updated> =
                     join_all(updates).await.into_iter().filter_map(Result::ok).collect();
                 if updated.is_empty() {
@@ -153,7 +157,7 @@ impl Recoverer {
             blocking(move || store.update_recovery(block, id, length)).await
         } else {
             let request = UpdateReplicaUnderRecoveryRequestProto {
-                block: order.block.b.clone(),
+                block: block.extended(&order.block.b.pool_id),
                 recovery_id: id,
                 new_length: length,
                 new_block_id: Some(0),

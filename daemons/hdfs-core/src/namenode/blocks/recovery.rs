@@ -90,6 +90,9 @@ impl BlockManager {
             self.heal(slot, *storage);
             self.attach(slot, *storage);
         }
+        if !storages.is_empty() {
+            self.clear_away(slot, &storages);
+        }
         let (length, stamp) = (block.length, block.stamp);
         self.map.change_rare(slot, |rare| {
             let construction = rare.construction.get_or_insert_default();
@@ -100,6 +103,19 @@ impl BlockManager {
                 .collect();
         });
         self.reassess(slot);
+    }
+
+    /// Replicas of the old pipeline that did not take part are of no use, and in the way of copies.
+    fn clear_away(&mut self, slot: Slot, storages: &[StorageId]) {
+        let id = self.map.block(slot).id;
+        let expected = self.map.construction(slot).map(|each| each.expected.clone());
+        let left = expected.unwrap_or_default().into_iter().filter(|each| {
+            let node = self.nodes.storage(each.storage).node;
+            !storages.iter().any(|storage| self.nodes.storage(*storage).node == node)
+        });
+        for each in left.collect::<Vec<_>>() {
+            self.queue_deletion(each.storage, id, each.stamp);
+        }
     }
 
     fn begin_recovery(&mut self, now: Millis, id: i64, stamp: u64, truncate: Option<u64>) -> bool {

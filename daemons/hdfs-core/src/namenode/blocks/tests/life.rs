@@ -185,3 +185,22 @@ fn a_truncate_names_the_new_length() {
     assert_eq!(lab.blocks.commit(done).unwrap(), BlockState::Complete);
     lab.check();
 }
+
+/// Story: a datanode that did not take part in a recovery kept its old replica and refused the copy
+/// that was to replace it, until its next full report hours later. It is told to delete it now.
+#[test]
+fn a_recovery_clears_away_what_took_no_part() {
+    let mut lab = Lab::nodes(3);
+    lab.blocks.insert(block(1), 1, 3, BlockState::UnderConstruction);
+    lab.blocks.expect(1, &[target(0), target(1), target(2)]);
+    assert!(lab.blocks.start_recovery(lab.now, 1, 1002));
+    let done = Block { id: 1, length: 60, stamp: 1002 };
+    lab.blocks.finish_recovery(done, &[target(0), target(2)]);
+    lab.blocks.commit(done).unwrap();
+    assert_eq!((lab.doomed(0), lab.doomed(1), lab.doomed(2)), (vec![], vec![1], vec![]));
+    // It did take part after all, only its answer was lost: then its replica is as good as others.
+    lab.received(1, done);
+    assert!(lab.doomed(1).is_empty());
+    assert_eq!(lab.blocks.live_replicas(1), 3);
+    lab.check();
+}
