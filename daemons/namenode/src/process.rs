@@ -106,6 +106,7 @@ impl Running {
         let (tell_failure, failure) = signal::channel(None);
         let journal_thread = journal::start(&journal, segment, move |outcome| {
             if let Err(reason) = outcome {
+                tracing::error!(reason, "nothing is acknowledged any more; the process ends");
                 let _ = tell_failure.send(Some(reason));
             }
         })

@@ -11,6 +11,8 @@ use prost::Message;
 
 use super::*;
 
+mod reports;
+
 /// A namenode's folder and configuration; it can be started again and again.
 struct Home {
     folder: tempfile::TempDir,
