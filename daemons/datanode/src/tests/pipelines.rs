@@ -1,7 +1,8 @@
 //! Several datanodes in a row.
 
 use hdfs_wire::proto::hdfs::{
-    ClientOperationHeaderProto, DatanodeIdProto, DatanodeInfoProto, OpTransferBlockProto,
+    ClientOperationHeaderProto, DatanodeIdProto, DatanodeInfoProto, OpReplaceBlockProto,
+    OpTransferBlockProto,
 };
 use hdfs_wire::transfer::{Op, PacketHeader, Stage, Status};
 
@@ -147,6 +148,29 @@ fn a_new_node_gets_the_replica_so_far() {
     for node in &row.nodes {
         node.assert_finalized(1, 1002, &bytes);
     }
+}
+
+#[test]
+fn the_balancer_moves_a_replica() {
+    let row = row(2);
+    let bytes = content(500_001);
+    Client::write_all(row.nodes[0].port(), &create(1, 1001, vec![]), &bytes);
+    let op = OpReplaceBlockProto {
+        header: header(block(1, 1001, bytes.len() as u64)),
+        del_hint: row.nodes[0].uuid.clone(),
+        source: row.nodes[0].info(),
+        storage_type: Some(1),
+        storage_id: None,
+    };
+    let mut client = Client::connect(row.nodes[1].port());
+    client.op(Op::ReplaceBlock, &op);
+    let response = client.response();
+    assert_eq!(response.status(), Status::Success, "{response:?}");
+    row.nodes[1].assert_finalized(1, 1001, &bytes);
+    row.namenode.wait_change(&row.nodes[1].uuid, 1, 2);
+    let mut client = Client::connect(row.nodes[1].port());
+    client.op(Op::ReplaceBlock, &op);
+    assert!(client.response().message().contains("ReplicaAlreadyExistsException"));
 }
 
 #[test]

@@ -171,7 +171,10 @@ fn append_and_close_recovery() {
     let mut client = Client::write(port, &close);
     assert!(client.is_closed());
     scene.datanode.assert_finalized(1, 1003, &bytes);
-    assert_eq!(scene.namenode.wait_change(&scene.datanode.uuid, 1, 2), (1003, 3000));
+    scene.namenode.wait("the new stamp", |known| {
+        known.changes.iter().find(|change| (change.2, change.3, change.4) == (1003, 3000, 2))?;
+        Some(())
+    });
     // The same again on a finalized replica only changes the stamp.
     let close = recover((1, 1003, 1004), Stage::PipelineCloseRecovery, (3000, 3000), vec![]);
     Client::write(port, &close);

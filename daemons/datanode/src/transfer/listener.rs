@@ -167,9 +167,12 @@ impl Transfers {
                 };
                 answer(&connection, status, message)
             }
-            Request::Copy(_)
-            | Request::Replace(_)
-            | Request::ShortCircuit(_)
+            Request::Copy(op) => self.copy_block(&connection, &op),
+            Request::Replace(op) => {
+                self.replace_block(&connection, &op);
+                After::Close
+            }
+            Request::ShortCircuit(_)
             | Request::Release(_)
             | Request::SharedMemory(_)
             | Request::GroupChecksum(_) => {

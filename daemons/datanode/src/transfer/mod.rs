@@ -4,6 +4,7 @@
 //! decision.
 
 mod acks;
+mod balance;
 mod checksum;
 mod connect;
 mod copy;
@@ -18,7 +19,7 @@ mod write;
 use std::collections::HashMap;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use bytes::BytesMut;
 use hdfs_core::datanode::Block;
@@ -47,6 +48,8 @@ pub(crate) struct Transfers {
     identity: Mutex<Option<DatanodeIdProto>>,
     /// The balancer's speed limit.
     pub(crate) pace: Pace,
+    /// Moves of the balancer that run now.
+    moves: AtomicUsize,
     /// Threads, shared with copies that the namenode ordered.
     pub(crate) runtime: tokio::runtime::Handle,
 }
@@ -68,6 +71,7 @@ impl Transfers {
             stopping: AtomicBool::new(false),
             identity: Mutex::default(),
             pace,
+            moves: AtomicUsize::new(0),
             runtime,
         })
     }

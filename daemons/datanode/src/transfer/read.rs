@@ -51,7 +51,8 @@ impl Transfers {
     }
 }
 
-fn response(sending: &Sending) -> BlockOpResponseProto {
+/// The response before the packets.
+pub(super) fn response(sending: &Sending) -> BlockOpResponseProto {
     BlockOpResponseProto {
         status: Status::Success as i32,
         read_op_checksum_info: Some(ReadOpChecksumInfoProto {

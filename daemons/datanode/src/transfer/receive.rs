@@ -13,6 +13,7 @@ use hdfs_wire::checksum;
 use hdfs_wire::transfer::{HEARTBEAT_SEQNO, PacketHeader, Status};
 
 use super::acks::{self, AckQueue, Pending};
+use super::pace::Pace;
 use super::packets::{Packet, PacketReader};
 use crate::store::Store;
 use crate::writing::{WriteError, Writing};
@@ -34,7 +35,7 @@ pub(super) enum Acks {
 }
 
 /// What a block's stream needs.
-pub(super) struct Receiver {
+pub(super) struct Receiver<'a> {
     pub(super) store: Arc<Store>,
     pub(super) upstream: Arc<TcpStream>,
     pub(super) mirror: Option<Arc<TcpStream>>,
@@ -43,6 +44,8 @@ pub(super) struct Receiver {
     pub(super) acks: Acks,
     /// Every node checks, not only the last one.
     pub(super) checks_all: bool,
+    /// A speed limit, if there is one.
+    pub(super) pace: Option<&'a Pace>,
 }
 
 /// How a stream ended.
@@ -62,7 +65,7 @@ enum Step {
     Fail(Status),
 }
 
-impl Receiver {
+impl Receiver<'_> {
     /// Streams until the last packet.
     pub(super) fn run(mut self, mut writing: Box<Writing>) -> Outcome {
         let mut input = &*Arc::clone(&self.upstream);
@@ -133,6 +136,9 @@ impl Receiver {
                 return Ok(Step::Fail(Status::ErrorChecksum));
             }
             writing.append(start, packet.data, as_they_are.then_some(packet.sums))?;
+            if let Some(pace) = self.pace {
+                pace.spend(packet.data.len());
+            }
         }
         if header.last && start != writing.length() {
             tracing::warn!(

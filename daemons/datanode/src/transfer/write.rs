@@ -188,6 +188,7 @@ impl Transfers {
             },
             acks,
             checks_all: kind == Kind::Copy,
+            pace: None,
         };
         let Outcome::Complete(Some(writing)) = receiver.run(writing) else { return };
         let ended = match kind {
