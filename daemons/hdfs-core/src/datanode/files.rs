@@ -196,12 +196,12 @@ pub fn relocate(disk: &dyn Disk, layout: &Layout, source: Place, target: Place) 
     let (old, new) = (layout.meta(source), layout.meta(target));
     rename(disk, layout, &old, &new, target)?;
     let (old_data, new_data) = (layout.data(source), layout.data(target));
-    if old_data != new_data {
-        if let Err(error) = rename(disk, layout, &old_data, &new_data, target) {
-            // Should this fail too, the next start brings the data file after the meta file.
-            let _ = disk.rename(&new, &old);
-            return Err(error);
-        }
+    if old_data != new_data
+        && let Err(error) = rename(disk, layout, &old_data, &new_data, target)
+    {
+        // Should this fail too, the next start brings the data file after the meta file.
+        let _ = disk.rename(&new, &old);
+        return Err(error);
     }
     Ok(())
 }
