@@ -278,7 +278,7 @@ fn attach_one(
     let path = &layout.paths().version;
     match one.disk.read(path, PROPERTIES_LENGTH_MAX) {
         Ok(bytes) => {
-            check_pool(&bytes, namespace).map_err(|reason| refuse(format!("{path}: {reason}")))?
+            check_pool(&bytes, namespace).map_err(|reason| refuse(format!("{path}: {reason}")))?;
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let pool = PoolVersion {

@@ -101,9 +101,9 @@ impl Store {
         if begun.is_err() {
             let mut map = self.replicas.lock();
             if creates {
-                map.dropped(id, writer)
+                map.dropped(id, writer);
             } else {
-                map.release(id, writer)
+                map.release(id, writer);
             }
             drop(map);
             self.retire(writer);
@@ -305,10 +305,7 @@ impl Writing {
 
     /// Ends the write: the replica is FINALIZED and the report queued when this returns.
     /// `delete_hint` names the datanode whose replica is to go after a move.
-    pub(crate) fn finalize(
-        mut self: Box<Self>,
-        delete_hint: Option<String>,
-    ) -> Result<Block, Fault> {
+    pub(crate) fn finalize(mut self, delete_hint: Option<String>) -> Result<Block, Fault> {
         let durable = self.synced || self.store.sync_on_close;
         let target = Place { state: State::Finalized, ..self.place };
         let finished = self.finish(durable, target);
@@ -334,7 +331,7 @@ impl Writing {
 
     /// Ends a pipeline transfer: the copy becomes RBW, or FINALIZED without a report (the pipeline
     /// that goes on with it reports it).
-    pub(crate) fn convert(mut self: Box<Self>, state: State) -> Result<Block, Fault> {
+    pub(crate) fn convert(mut self, state: State) -> Result<Block, Fault> {
         let target = Place { state, ..self.place };
         if let Err(error) = self.finish(self.store.sync_on_close, target) {
             return Err(self.store.io_fault(self.volume.index, "convert", self.block(), &error));

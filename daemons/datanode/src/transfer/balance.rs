@@ -12,7 +12,6 @@ use hdfs_core::datanode::Block;
 use hdfs_core::datanode::files::Checksum;
 use hdfs_core::datanode::stages::Request;
 use hdfs_wire::Fault;
-use hdfs_wire::proto::common::TokenProto;
 use hdfs_wire::proto::hdfs::{
     BaseHeaderProto, BlockOpResponseProto, OpCopyBlockProto, OpReplaceBlockProto,
 };
@@ -127,7 +126,7 @@ impl Transfers {
         let mut bytes = BytesMut::new();
         let header = BaseHeaderProto {
             block: op.header.block.clone(),
-            token: Some(op.header.token.clone().unwrap_or_else(TokenProto::default)),
+            token: Some(op.header.token.clone().unwrap_or_default()),
             trace_info: None,
         };
         encode_op(Op::CopyBlock, &OpCopyBlockProto { header }, &mut bytes);

@@ -85,12 +85,11 @@ impl PacketReader {
         if self.start > 0 && (is_full || self.start + wanted > self.buffer.len()) {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
-        } else if is_full {
-            self.buffer.resize(self.buffer.len() * 2, 0);
-        } else if wanted > PREFIX_LEN
-            && self.buffer.len() < BUFFER_LEN_USUAL
-            && self.end > self.buffer.len() / 2
-        {
+            return;
+        }
+        // A stream that fills half of a small buffer goes on; a promise alone never counts.
+        let is_busy = self.buffer.len() < BUFFER_LEN_USUAL && self.end > self.buffer.len() / 2;
+        if is_full || wanted > PREFIX_LEN && is_busy {
             self.buffer.resize(self.buffer.len() * 2, 0);
         }
     }
