@@ -73,14 +73,11 @@ fn prepare() -> Result<Hadoop, String> {
     let lock = cache.join("lock");
     let lock = File::create(&lock).map_err(|error| format!("{}: {error}", lock.display()))?;
     let _lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, e)| e.to_string())?;
-    for tool in ["java", "javac", "mvn"] {
-        run(Command::new(tool).arg("-version")).map_err(|reason| {
-            format!("real Hadoop needs a JDK and Maven, and {tool} does not run: {reason}")
-        })?;
-    }
+    ["java", "javac"].into_iter().try_for_each(check)?;
     let pom = root().join("tests/pom.xml");
     let jars = cache.join(format!("jars-{:016x}", digest(std::slice::from_ref(&pom))?));
     if !jars.exists() {
+        check("mvn")?;
         fill(&jars, |folder| fetch(&pom, folder))?;
     }
     let mut list = list(&jars, "jar")?;
@@ -92,6 +89,13 @@ fn prepare() -> Result<Hadoop, String> {
         fill(&classes, |folder| compile(&sources, &list, folder))?;
     }
     Ok(Hadoop { classes, jars: list })
+}
+
+/// A tool that must run.
+fn check(tool: &str) -> Result<(), String> {
+    run(Command::new(tool).arg("-version")).map_err(|reason| {
+        format!("real Hadoop needs a JDK and Maven, and {tool} does not run: {reason}")
+    })
 }
 
 /// Makes a folder whole or not at all.

@@ -185,7 +185,7 @@ impl Responder {
             }
             let status = self.settle(&pending, replies.iter().all(|each| *each == Status::Success));
             let status = match pending.last {
-                Some(writing) if status == Status::Success => finalize(writing),
+                Some(writing) if status == Status::Success => finalize(*writing),
                 _ => status,
             };
             replies.insert(0, status);
@@ -253,7 +253,7 @@ impl Responder {
 }
 
 /// Finalizes with the last packet.
-pub(super) fn finalize(writing: Box<Writing>) -> Status {
+pub(super) fn finalize(writing: Writing) -> Status {
     match writing.finalize(None) {
         Ok(_) => Status::Success,
         Err(fault) => {

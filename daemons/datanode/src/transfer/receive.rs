@@ -173,7 +173,7 @@ impl Receiver<'_> {
         match &mut self.acks {
             Acks::None => return Outcome::Complete(Some(writing)),
             Acks::Own(_) => {
-                let status = acks::finalize(writing);
+                let status = acks::finalize(*writing);
                 self.acknowledge(header.seqno, end, status, true);
             }
             Acks::Joint(queue) => {
@@ -183,7 +183,7 @@ impl Receiver<'_> {
                 // All data is acknowledged by all nodes, so nothing can speak against it any more;
                 // otherwise the responder finalizes when the last ack has come.
                 if queue.is_idle() {
-                    status = acks::finalize(writing);
+                    status = acks::finalize(*writing);
                 } else {
                     last = Some(writing);
                 }
