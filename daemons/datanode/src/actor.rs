@@ -199,11 +199,12 @@ impl Actor {
             course.schedule.registered(now_ms());
         }
         let is_due = course.schedule.heartbeat_due(now_ms());
-        if is_due || self.store.has_urgent() {
-            self.send_changes().await?;
-        }
+        // First: a namenode that started anew refuses changes, and says why only here.
         if is_due {
             self.heartbeat(course).await?;
+        }
+        if is_due || self.store.has_urgent() {
+            self.send_changes().await?;
         }
         if let Some(lease) = course.schedule.report_due(now_ms()) {
             self.send_changes().await?;
