@@ -10,20 +10,28 @@
 //!
 //! All other broken operations were written in full and are damage, even the last: they may have
 //! been acknowledged, and cutting them would lose that in silence. The rules cannot be fooled by a
-//! damaged byte, except one that turns the last byte of the last checksum into filler.
+//! damaged byte, except one that turns the last byte of the last checksum into filler. They are too
+//! strict in one place: an operation of which only the opcode is missing, the last byte of a sector
+//! that was lost while the next one was not, is called damaged.
 
 use super::segment::{FILLER, FRAME_LENGTH_MIN, frame, frame_length};
 
 /// What a disk writes as a unit; larger units are multiples.
 const SECTOR_LENGTH: usize = 512;
 
-/// Filler at the start of the broken range is evidence only from this many bytes on.
-const HEAD_LENGTH_MIN: usize = 8;
+/// Filler between the start of the broken range and the end of its sector is evidence from this many
+/// bytes on: an opcode and a length never begin with two, but one may be a damaged opcode.
+const HEAD_LENGTH_MIN: usize = 2;
+
+/// So many zeros at the end are new room whose filler did not arrive; fewer may be an operation's.
+const ZEROS_LENGTH_MIN: usize = 16;
 
 /// `Ok` when the operation at `at` is torn; otherwise the damage, if more is known than that it
 /// cannot be read.
 pub(super) fn torn(bytes: &[u8], at: usize, txid: u64) -> Result<(), Option<&'static str>> {
-    let written = bytes.iter().rposition(|byte| *byte != FILLER).map_or(0, |last| last + 1);
+    let zeros = bytes.iter().rev().take_while(|byte| **byte == 0).count();
+    let end = bytes.len() - if zeros >= ZEROS_LENGTH_MIN { zeros } else { 0 };
+    let written = bytes[..end].iter().rposition(|byte| *byte != FILLER).map_or(0, |last| last + 1);
     let written = written.max(at);
     let later = later_op(&bytes[..written], at, txid);
     if sector_is_missing(bytes, at, later.unwrap_or(written)) {

@@ -160,6 +160,25 @@ fn a_crash_anywhere_with_two_folders_loses_nothing_acknowledged() {
 }
 
 #[test]
+fn a_long_batch_torn_anywhere_loses_nothing_acknowledged() {
+    let disk = MemoryDisk::new("memory");
+    let mut life = Life::begin(&disk, &["a"]);
+    life.run(&[Step::Batch]).expect("nothing fails");
+    let begin = disk.event_count();
+    for _ in 0..25 {
+        let operation = op(life.last + 1);
+        life.log(&operation).expect("nothing fails");
+    }
+    for events in begin..=disk.event_count() {
+        for seed in 1..30 {
+            let found = load(&folders(&disk.crash(events, seed * 0x9e37_79b9), &["a"]));
+            let found = found.unwrap_or_else(|error| panic!("after {events}: {error}"));
+            assert!(life.acknowledged(events) <= found && found <= life.last);
+        }
+    }
+}
+
+#[test]
 fn a_crash_during_recovery_and_after_it_loses_nothing() {
     let history = [Step::Batch, Step::Save, Step::Batch];
     let disk = MemoryDisk::new("memory");
