@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hdfs_edge::config::{Config, ConfigError, FILES};
 use hdfs_edge::keys::{self, Change};
@@ -30,6 +30,8 @@ pub(super) struct Computed {
     pub(super) ports: Vec<Port>,
     /// The address of the file system.
     pub(super) default_fs: String,
+    /// The folders of the namespace.
+    pub(super) names: Vec<PathBuf>,
 }
 
 /// Everything of every unit, or the first thing that is wrong, in one line that names the key,
@@ -70,6 +72,11 @@ fn compute_one(
         wanted: Wanted { files, token: token(unit.role, &config), health },
         ports,
         default_fs: config.raw("fs.defaultFS").unwrap_or_default(),
+        names: config
+            .folders(&keys::DFS_NAMENODE_NAME_DIR)
+            .into_iter()
+            .map(|folder| folder.path)
+            .collect(),
     })
 }
 

@@ -26,6 +26,7 @@ use crate::sources::files::{FileStore, Watch};
 pub use plan::Options;
 
 use config::Computed;
+use folder::FormatMark;
 use plan::Plan;
 
 /// Runs the cluster until it is stopped.
@@ -46,6 +47,8 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         plan: &plan,
     };
     let computed = cluster.compute().map_err(Failure::user)?;
+    let names = &computed[plan::NAMENODE].names;
+    let formatted = folder::is_formatted(names, &found).map_err(Failure::user)?;
     let needed: Vec<_> = computed.iter().flat_map(|unit| unit.ports.clone()).collect();
     ports::check(&needed).map_err(|error| {
         Failure::user(format!("{error}; stop what uses it, or pass another --port-offset"))
@@ -63,9 +66,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         .build()
         .map_err(Failure::failed)?;
     let outcome = runtime.block_on(async {
-        if found.namenode.is_none() {
-            format(&units[0], &launcher).await?;
-        }
+        format(&plan.root, names, formatted, &units[plan::NAMENODE], &launcher).await?;
         let changed = Arc::new(Notify::new());
         let _watch = cluster.watch(&changed);
         let wanted = cluster.read().map_err(Failure::user)?;
@@ -109,10 +110,35 @@ impl Wants for Cluster<'_> {
     }
 }
 
-/// Makes the namenode's folder, by a child, so that its memory is gone afterwards.
-async fn format(namenode: &Unit, launcher: &PathBuf) -> Result<(), Failure> {
+/// Makes the namenode's folders on the first start.
+async fn format(
+    root: &Path,
+    names: &[PathBuf],
+    formatted: bool,
+    namenode: &Unit,
+    launcher: &PathBuf,
+) -> Result<(), Failure> {
+    let mark = FormatMark::new(root, names);
+    let unfinished = mark.stands(names);
+    if formatted && !unfinished {
+        return Ok(());
+    }
+    if !unfinished {
+        mark.set(names).map_err(Failure::user)?;
+    }
+    let result = run_format(namenode, launcher, unfinished).await;
+    // A format that ended by itself is finished, one way or the other.
+    mark.clear().map_err(Failure::user)?;
+    result
+}
+
+/// By a child, so that its memory is gone afterwards. `again` replaces what is there.
+async fn run_format(namenode: &Unit, launcher: &PathBuf, again: bool) -> Result<(), Failure> {
     let mut program = namenode.program.clone().expect("the namenode is a unit with a program");
     program.arguments.push(OsString::from("--format"));
+    if again {
+        program.arguments.push(OsString::from("--force"));
+    }
     let child = process::spawn(launcher, &program, &namenode.name)
         .map_err(|error| Failure::failed(format!("cannot start the namenode's format: {error}")))?;
     match child.wait().await {

@@ -22,6 +22,9 @@ use crate::sources::layers::Target;
 /// The file that keeps a second agent away from the folder.
 pub(super) const LOCK: &str = "dev.lock";
 
+/// The namenode's place among the units.
+pub(super) const NAMENODE: usize = 0;
+
 /// Where the cluster's configuration stands in the store.
 pub(super) const PREFIX: &str = "conf/hdfs/";
 
@@ -124,7 +127,7 @@ impl Plan {
             let path = root.display();
             return Err(format!("{path}: a data folder's path must be UTF-8 without commas"));
         }
-        let datanodes = options.datanodes.unwrap_or(match found.datanodes.len() {
+        let datanodes = options.datanodes.unwrap_or(match found.datanodes() {
             0 => DATANODES,
             count => count,
         });
@@ -315,7 +318,7 @@ mod tests {
 
     #[test]
     fn as_many_datanodes_as_there_were() {
-        let found = Found { datanodes: vec![0, 1, 2, 3, 4], ..Found::default() };
+        let found = Found::with(5);
         assert_eq!(Plan::new(&options(), &found).unwrap().recipes.len(), 7);
         assert_eq!(Plan::new(&options(), &Found::default()).unwrap().recipes.len(), 5);
     }
