@@ -7,10 +7,10 @@
 //! meta: bits 0-9 replication, 10-11 state, 12 RARE, 13 SAFE, 14 NEEDED, 15 VACANT
 //! ```
 //!
-//! Numbers of 48 bits are enough: Hadoop cuts lengths to 48 bits itself, and stamps and inode ids are
-//! counted up one by one. What few blocks have (more replicas, a pipeline, corrupt or excess replicas,
-//! copies on their way) is in a side table; the RARE bit says when to look there. Nothing here knows
-//! what a datanode is: a replica is the number of a storage.
+//! Numbers of 48 bits are enough: Hadoop cuts lengths to 48 bits itself, and stamps and inode ids
+//! are counted up one by one. What few blocks have (more replicas, a pipeline, corrupt or excess
+//! replicas, copies on their way) is in a side table; the RARE bit says when to look there. Nothing
+//! here knows what a datanode is: a replica is the number of a storage.
 
 use std::collections::HashMap;
 
@@ -343,7 +343,8 @@ impl BlockMap {
         if self.has(slot, RARE) { self.rare.get(&slot).map(AsRef::as_ref) } else { None }
     }
 
-    /// Changes the side table's entry, made for it if need be and dropped when nothing is left in it.
+    /// Changes the side table's entry, made for it if need be and dropped when nothing is left in
+    /// it.
     pub(super) fn change_rare<R>(&mut self, slot: Slot, change: impl FnOnce(&mut Rare) -> R) -> R {
         let rare = self.rare.entry(slot).or_default();
         let result = change(rare);
@@ -493,7 +494,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn replicas_behave_like_a_set(steps in prop::collection::vec((any::<bool>(), 0_u32..8), 0..80)) {
+        fn replicas_behave_like_a_set(
+            steps in prop::collection::vec((any::<bool>(), 0_u32..8), 0..80),
+        ) {
             let mut map = BlockMap::default();
             let slot = map.insert(block(9), 1, 3, BlockState::Complete).unwrap();
             let mut model = std::collections::BTreeSet::new();

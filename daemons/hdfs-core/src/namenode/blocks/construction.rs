@@ -1,5 +1,5 @@
-//! Blocks on their way to Complete: the expected pipeline, the client's commit, the change of states
-//! and the counters that follow. Nothing here talks to a datanode.
+//! Blocks on their way to Complete: the expected pipeline, the client's commit, the change of
+//! states and the counters that follow. Nothing here talks to a datanode.
 
 use hdfs_wire::Fault;
 
@@ -178,8 +178,8 @@ impl BlockManager {
 
     // ---- replicas that do not fit ----
 
-    /// Takes out the stored replicas of an open block that were reported with another stamp than the
-    /// block has now: they were left behind by a pipeline change.
+    /// Takes out the stored replicas of an open block that were reported with another stamp than
+    /// the block has now: they were left behind by a pipeline change.
     pub(super) fn drop_strangers(&mut self, slot: Slot) {
         let stamp = self.map.block(slot).stamp;
         let Some(construction) = self.map.construction(slot) else { return };

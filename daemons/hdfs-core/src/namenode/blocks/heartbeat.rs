@@ -1,7 +1,7 @@
 //! A heartbeat and its answer: the node's figures come in, its orders go out.
 //!
-//! Orders in the order of their weight: register again (alone), recover blocks (alone), copy, delete,
-//! change of balancer bandwidth. In safe mode no block is touched.
+//! Orders in the order of their weight: register again (alone), recover blocks (alone), copy,
+//! delete, change of balancer bandwidth. In safe mode no block is touched.
 
 use hdfs_wire::proto::hdfs::datanode::block_command_proto::Action;
 use hdfs_wire::proto::hdfs::datanode::datanode_command_proto::Type;

@@ -1,8 +1,8 @@
 //! From block ids to slots: open addressing over bare 32-bit slots, about 7 bytes a block.
 //!
-//! The keys live in the block arena, so every call says how to read the id of a slot. The table is cut
-//! into shards that grow one at a time: no growth step moves more than a small part of ten million
-//! entries under the namespace lock.
+//! The keys live in the block arena, so every call says how to read the id of a slot. The table is
+//! cut into shards that grow one at a time: no growth step moves more than a small part of ten
+//! million entries under the namespace lock.
 
 use super::random::mix;
 
@@ -140,7 +140,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_behaves_like_a_map(steps in prop::collection::vec((any::<bool>(), 0_i64..200), 0..600)) {
+        fn it_behaves_like_a_map(
+            steps in prop::collection::vec((any::<bool>(), 0_i64..200), 0..600),
+        ) {
             let mut index = Index::default();
             let mut model: HashMap<i64, u32> = HashMap::new();
             // Slots are ids here, spread so that they collide in few shards.

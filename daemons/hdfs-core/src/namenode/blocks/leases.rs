@@ -27,8 +27,8 @@ impl ReportLeases {
         }
     }
 
-    /// A lease for a node that asks; `None` when all turns are taken. A node that asks again lost its
-    /// old one.
+    /// A lease for a node that asks; `None` when all turns are taken. A node that asks again lost
+    /// its old one.
     pub(super) fn request(&mut self, node: NodeId, now: Millis) -> Option<u64> {
         let length = self.length;
         self.given.retain(|_, (_, since)| now < since.saturating_add(length));

@@ -23,7 +23,8 @@ impl BlockManager {
         self.located_at(block, offset, &storages, false)
     }
 
-    /// The answer to a reader: live locations, nearest to `reader` first. An unknown block has none.
+    /// The answer to a reader: live locations, nearest to `reader` first. An unknown block has
+    /// none.
     pub fn located(&self, id: i64, offset: u64, reader: &str) -> LocatedBlockProto {
         let Some(slot) = self.map.find(id) else {
             return self.located_at(Block { id, length: 0, stamp: 0 }, offset, &[], false);

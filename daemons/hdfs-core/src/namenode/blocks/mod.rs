@@ -1,9 +1,9 @@
 //! Blocks and where their replicas are. Nothing here is durable: the namespace says which blocks
 //! exist, datanode reports say where they are, and everything else follows from the two.
 //!
-//! One rule keeps it simple: whatever happens to a block's replicas, `reassess` is called afterwards
-//! and derives all that depends on them (complete, safe, in need of copies, of deletions). No other
-//! place decides any of that.
+//! One rule keeps it simple: whatever happens to a block's replicas, `reassess` is called
+//! afterwards and derives all that depends on them (complete, safe, in need of copies, of
+//! deletions). No other place decides any of that.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU32;

@@ -15,7 +15,8 @@ use super::registry::{Node, NodeId};
 use super::{BlockManager, PlacementRequest, Target};
 use crate::Millis;
 
-/// Random picks before the nodes are walked one by one: in a cluster with room nearly always one hit.
+/// Random picks before the nodes are walked one by one: in a cluster with room nearly always one
+/// hit.
 const PICKS: usize = 8;
 
 /// What is wanted, in the registry's numbers.
@@ -90,8 +91,8 @@ impl BlockManager {
     /// Chooses storages for new replicas.
     ///
     /// # Errors
-    /// `IOException` when there are fewer than the minimum, existing ones counted. The text lacks only
-    /// Java's leading `File P `, which the caller puts in front.
+    /// `IOException` when there are fewer than the minimum, existing ones counted. The text lacks
+    /// only Java's leading `File P `, which the caller puts in front.
     pub fn choose_targets(
         &mut self,
         now: Millis,

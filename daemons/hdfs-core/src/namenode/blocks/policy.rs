@@ -1,5 +1,5 @@
-//! Storage policies: which storage types a block's replicas want, and what will do instead. The table
-//! of `hdfs/semantics` section 11, as data.
+//! Storage policies: which storage types a block's replicas want, and what will do instead. The
+//! table of `hdfs/semantics` section 11, as data.
 
 use hdfs_wire::proto::hdfs::StorageTypeProto::{
     self, Archive, Disk, Nvdimm, Provided, RamDisk, Ssd,

@@ -23,7 +23,8 @@ pub(super) enum Priority {
 const LEVELS: [Priority; 5] =
     [Priority::Highest, Priority::VeryLow, Priority::Low, Priority::Misplaced, Priority::Lost];
 
-/// The queue. Whether a block is in it is known from its NEEDED bit; the sets hold 4 to 6 bytes a block.
+/// The queue. Whether a block is in it is known from its NEEDED bit; the sets hold 4 to 6 bytes a
+/// block.
 #[derive(Debug, Default)]
 pub(super) struct Needed {
     levels: [BTreeSet<Slot>; 5],

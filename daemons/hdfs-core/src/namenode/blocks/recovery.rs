@@ -1,6 +1,6 @@
-//! Recovery of blocks whose writer went away: one datanode, the primary, makes the others agree on a
-//! length and reports back. This file chooses primaries and writes the commands; what the agreement
-//! means for the file, the namespace decides.
+//! Recovery of blocks whose writer went away: one datanode, the primary, makes the others agree on
+//! a length and reports back. This file chooses primaries and writes the commands; what the
+//! agreement means for the file, the namespace decides.
 
 use hdfs_wire::proto::hdfs::datanode::datanode_command_proto::Type;
 use hdfs_wire::proto::hdfs::datanode::{BlockRecoveryCommandProto, DatanodeCommandProto};

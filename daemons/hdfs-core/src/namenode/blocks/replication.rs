@@ -194,7 +194,8 @@ impl BlockManager {
         })
     }
 
-    /// Takes deletions back that no heartbeat has carried yet, because the replicas are needed again.
+    /// Takes deletions back that no heartbeat has carried yet, because the replicas are needed
+    /// again.
     fn recall_excess(&mut self, slot: Slot) {
         let block = self.map.block(slot);
         let excess = self.map.rare(slot).map(|rare| rare.excess.clone()).unwrap_or_default();

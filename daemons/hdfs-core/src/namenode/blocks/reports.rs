@@ -1,7 +1,8 @@
 //! What datanodes say they have: full reports, incremental ones, and complaints about bad replicas.
 //!
-//! A report never changes the namespace; it only moves replicas in and out of blocks. What is decided
-//! here, per replica: stored (good or corrupt), expected (part of a pipeline), or unknown (deleted).
+//! A report never changes the namespace; it only moves replicas in and out of blocks. What is
+//! decided here, per replica: stored (good or corrupt), expected (part of a pipeline), or unknown
+//! (deleted).
 
 use hdfs_wire::block_list::{ReplicaState, ReportedReplica};
 use hdfs_wire::proto::hdfs::{DatanodeStorageProto, LocatedBlockProto};
@@ -108,8 +109,8 @@ impl BlockManager {
         }
     }
 
-    /// A replica that was to be deleted is still there: its node forgot, so it is told again, unless
-    /// the replica has become precious meanwhile.
+    /// A replica that was to be deleted is still there: its node forgot, so it is told again,
+    /// unless the replica has become precious meanwhile.
     fn insist_on_deletion(&mut self, slot: Slot, storage: StorageId) {
         let Some(rare) = self.map.rare(slot) else { return };
         let block = self.map.block(slot);

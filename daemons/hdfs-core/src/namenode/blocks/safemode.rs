@@ -1,5 +1,5 @@
-//! Safe mode: after a start, until enough blocks have been reported; or by hand, until ended by hand.
-//! Only counts and times in here; what is forbidden meanwhile, others decide.
+//! Safe mode: after a start, until enough blocks have been reported; or by hand, until ended by
+//! hand. Only counts and times in here; what is forbidden meanwhile, others decide.
 
 use super::settings::Settings;
 use crate::Millis;

@@ -112,8 +112,8 @@ impl BlockManager {
         stats.scheduled_copies += node.transfer.len();
     }
 
-    /// Blocks without a good replica, with the file each belongs to, in slot order from a cookie on.
-    /// Gives the cookie for the rest.
+    /// Blocks without a good replica, with the file each belongs to, in slot order from a cookie
+    /// on. Gives the cookie for the rest.
     pub fn missing_blocks(&self, cookie: u32, limit: usize) -> (Vec<(i64, u64)>, u32) {
         let slots = self.needed.at(Priority::Lost).range(cookie..).take(limit);
         let mut next = cookie;

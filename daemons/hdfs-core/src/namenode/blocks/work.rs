@@ -121,8 +121,8 @@ impl BlockManager {
                 .any(|target| self.live_storages(slot).all(|live| rack(live) != rack(*target)))
     }
 
-    /// A node with a good replica and a free stream; one that leaves is preferred, as it has nothing
-    /// else to do.
+    /// A node with a good replica and a free stream; one that leaves is preferred, as it has
+    /// nothing else to do.
     fn choose_source(&mut self, slot: Slot, priority: Priority) -> Option<NodeId> {
         let limit = match priority {
             Priority::Highest => self.settings.streams_hard_limit,

@@ -328,7 +328,8 @@ proptest! {
             if let Some((_, BlockState::Complete)) = world.lab.blocks.block(id) {
                 let slot = world.lab.blocks.map.find(id).unwrap();
                 let numbers = world.lab.blocks.numbers(slot);
-                prop_assert_eq!(numbers.live, world.lab.blocks.map.replication(slot), "block {}", id);
+                let wanted = world.lab.blocks.map.replication(slot);
+                prop_assert_eq!(numbers.live, wanted, "block {}", id);
                 prop_assert_eq!((numbers.corrupt, numbers.excess), (0, 0), "block {}", id);
             }
         }
