@@ -109,7 +109,9 @@ fn lines_fit() {
     let mut long = Vec::new();
     for source in sources() {
         for (number, line) in source.text.lines().enumerate() {
-            if line.chars().count() > COLUMNS_MAX {
+            // A row of a table in the docs cannot be broken.
+            let is_row = line.trim_start().starts_with("//! |");
+            if !is_row && line.chars().count() > COLUMNS_MAX {
                 long.push(format!("{}:{}", source.path, number + 1));
             }
         }

@@ -269,19 +269,7 @@ impl Serving {
             recovery_calls: Arc::new(AtomicUsize::new(0)),
             owner: self.user.clone(),
         };
-        let bounds = rpc::Bounds {
-            max_frame: IPC_FRAME_LEN_MAX,
-            max_connections: IPC_CONNECTIONS_MAX,
-            ..rpc::Bounds::default()
-        };
-        let calls = rpc::serve(
-            listener(ipc_socket)?,
-            Arc::new(ipc),
-            bounds,
-            Arc::clone(&rpc),
-            self.stopped.clone(),
-        );
-        tokio::spawn(calls);
+        self.serve_ipc(ipc_socket, ipc, &rpc)?;
         let listening =
             tokio::spawn(transfer::listen(listener(transfer_socket)?, Arc::clone(&transfers)));
         beans::register(&self.registry, self.shown(&store, &transfers, rpc));
@@ -316,6 +304,22 @@ impl Serving {
         transfers.cut_all();
         wait_for_streams(&transfers).await;
         result
+    }
+
+    fn serve_ipc(&self, socket: TcpListener, ipc: Ipc, rpc: &Arc<Metrics>) -> Result<(), Failure> {
+        let bounds = rpc::Bounds {
+            max_frame: IPC_FRAME_LEN_MAX,
+            max_connections: IPC_CONNECTIONS_MAX,
+            ..rpc::Bounds::default()
+        };
+        tokio::spawn(rpc::serve(
+            listener(socket)?,
+            Arc::new(ipc),
+            bounds,
+            Arc::clone(rpc),
+            self.stopped.clone(),
+        ));
+        Ok(())
     }
 
     fn identity(&self, datanode_uuid: String) -> DatanodeIdProto {

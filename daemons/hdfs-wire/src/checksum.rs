@@ -1,6 +1,7 @@
 //! Checksums of block data: which kinds there are, computing them chunk by chunk, checking them.
 //!
-//! A checksum is 4 big-endian bytes for each chunk of `bytes_per_checksum` bytes; the last chunk may
+//! A checksum is 4 big-endian bytes for each chunk of `bytes_per_checksum` bytes; the last chunk
+//! may
 //! be short. Nothing here decides what a mismatch means.
 
 use crate::proto::hdfs::ChecksumTypeProto;
@@ -193,7 +194,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_length_agrees_with_the_definition(data in prop::collection::vec(any::<u8>(), 0..1500)) {
+        fn lengths_agree_with_the_definition(data in prop::collection::vec(any::<u8>(), 0..1500)) {
             prop_assert_eq!(crc(ChecksumKind::Crc32c, &data), bit_by_bit(0x82f6_3b78, &data));
             prop_assert_eq!(crc(ChecksumKind::Crc32, &data), bit_by_bit(0xedb8_8320, &data));
         }

@@ -4,7 +4,8 @@
 //! first byte b (signed)      value
 //! -112 ..= 127               b itself, one byte in all
 //! -120 ..= -113              positive, -(b + 112) big-endian bytes follow
-//! -128 ..= -121              negative, -(b + 120) big-endian bytes follow, value is their complement
+//! -128 ..= -121              negative, -(b + 120) big-endian bytes follow, value is their
+//! complement
 //! ```
 
 /// The longest encoding: one length byte and eight bytes of value.

@@ -192,7 +192,8 @@ fn is_recent(server: &Server, request: &SaveNamespaceRequestProto) -> bool {
     age <= window && since <= gap
 }
 
-/// Writes an image of the namespace as it is at a segment's end. Changes wait meanwhile; reads go on.
+/// Writes an image of the namespace as it is at a segment's end. Changes wait meanwhile; reads go
+/// on.
 pub(crate) fn save(server: &Arc<Server>) -> Answer<u64> {
     let mut state = server.state.write();
     let border = cross(server, &mut state)?;

@@ -1,4 +1,5 @@
-//! What datanodes ask for with a step outside the namespace lock: full reports are taken apart, hosts
+//! What datanodes ask for with a step outside the namespace lock: full reports are taken apart,
+//! hosts
 //! files are read, racks are looked up.
 
 use std::collections::HashMap;

@@ -219,7 +219,8 @@ fn write_all(segment: &mut impl Segment, chunks: &[Chunk]) -> Result<u64, String
 }
 
 /// Leaves a call without any answer. Dropping a responder would answer an error, and an error after
-/// a change that may or may not be on disk would say too much; the process ends, and the caller sees
+/// a change that may or may not be on disk would say too much; the process ends, and the caller
+/// sees
 /// a lost connection.
 fn abandon(responder: Responder) {
     std::mem::forget(responder);

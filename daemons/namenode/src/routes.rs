@@ -2,7 +2,8 @@
 //!
 //! A row's kind says how the call passes through the server: `read` under the shared lock, `write`
 //! with an answer that waits for the disk, `report` for what is never on disk, `own` for what the
-//! server answers by itself, `slow` for what may block, `direct` and `special` for the few with a rule of
+//! server answers by itself, `slow` for what may block, `direct` and `special` for the few with a
+//! rule of
 //! their own.
 
 use std::collections::HashMap;

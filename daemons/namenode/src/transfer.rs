@@ -1,4 +1,5 @@
-//! `/imagetransfer`: images and closed segments for a secondary namenode, `dfsadmin -fetchImage` and
+//! `/imagetransfer`: images and closed segments for a secondary namenode, `dfsadmin -fetchImage`
+//! and
 //! a standby's bootstrap, and images that a secondary namenode sends back.
 //!
 //! File names are made from numbers only; nothing of a request becomes part of a path.

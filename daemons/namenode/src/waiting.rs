@@ -1,6 +1,7 @@
 //! `complete` calls that beat the datanodes' reports.
 //!
-//! Java answers them "false" at once, and the client sleeps 400 ms before it asks again. Here such a
+//! Java answers them "false" at once, and the client sleeps 400 ms before it asks again. Here such
+//! a
 //! call waits, without a thread, until the reports are in or a moment has passed.
 
 use std::collections::HashMap;

@@ -14,7 +14,8 @@ use parking_lot::{Condvar, Mutex};
 use crate::store::Store;
 use crate::writing::Writing;
 
-/// Packets without an ack at most. Java's clients stop at 80 (`dfs.client.write.max-packets-in-flight`).
+/// Packets without an ack at most. Java's clients stop at 80
+/// (`dfs.client.write.max-packets-in-flight`).
 const PENDING_MAX: usize = 1024;
 
 /// Bytes of the buffer that acks from downstream are read into; one has about 12.

@@ -49,7 +49,8 @@ impl Sending {
         let wanted = offset.checked_add(length).filter(|wanted| *wanted <= whole);
         let Some(wanted) = wanted else {
             return Err(Fault::io(format!(
-                " Offset {offset} and length {length} don't match block {block} ( blockLen {whole} )"
+                " Offset {offset} and length {length} don't match block {block} \
+                 ( blockLen {whole} )"
             )));
         };
         let size = u64::from(sums.chunk_size);

@@ -57,7 +57,8 @@ impl Transfers {
         let begun = match self.begin(op, &connection.socket) {
             Ok(begun) => begun,
             Err(fault) => {
-                tracing::warn!(block = op.header.base_header.block.block_id, %fault, "write refused");
+                let block = op.header.base_header.block.block_id;
+                tracing::warn!(block, %fault, "write refused");
                 if kind == Kind::Client {
                     respond(&connection.socket, Status::Error, &own, Some(fault.to_string()));
                 }

@@ -1,7 +1,8 @@
 //! A disk in memory for tests, which remembers the order of everything, so that a test can ask what
 //! would be found had the power gone at any point: synced bytes for sure, of the rest any part.
 //!
-//! A crash image is made by going through the events again: what a sync covered is there. Of what no
+//! A crash image is made by going through the events again: what a sync covered is there. Of what
+//! no
 //! sync covered, a seed decides: nothing, everything, everything up to some point (perhaps in the
 //! middle of a write), or every sector as it was at some moment of its own. Names are kept or lost
 //! one by one. The same seed gives the same image.

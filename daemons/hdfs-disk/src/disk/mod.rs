@@ -2,7 +2,8 @@
 //! of a datanode); every path is relative to it, uses `/`, and never leaves it.
 //!
 //! What an implementation promises: after [`DiskFile::sync`] the file's bytes and length survive a
-//! crash; after [`Disk::sync_folder`] the folder's entries (creations, renames, removals) do. Without
+//! crash; after [`Disk::sync_folder`] the folder's entries (creations, renames, removals) do.
+//! Without
 //! them anything between old and new may be found afterwards. A failed sync is final: the bytes may
 //! be gone and asking again proves nothing, so nobody does.
 
@@ -78,7 +79,8 @@ pub fn parent(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
-/// Replaces a file as a whole: write a temporary, sync it, rename it, sync the folder. After a crash
+/// Replaces a file as a whole: write a temporary, sync it, rename it, sync the folder. After a
+/// crash
 /// at any point the path has either all of the old bytes or all of the new.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 //! One value per kind of edit log operation (layout -67), and nothing about their bytes.
 //!
-//! Times are milliseconds since 1970 as Java's signed longs; `-1` in [`EditOp::Times`] leaves a time
+//! Times are milliseconds since 1970 as Java's signed longs; `-1` in [`EditOp::Times`] leaves a
+//! time
 //! unchanged. Paths are absolute.
 
 use crate::types::{

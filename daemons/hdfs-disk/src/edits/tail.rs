@@ -19,7 +19,8 @@ use super::segment::{FILLER, FRAME_LENGTH_MIN, frame, frame_length};
 /// What a disk writes as a unit; larger units are multiples.
 const SECTOR_LENGTH: usize = 512;
 
-/// Filler between the start of the broken range and the end of its sector is evidence from this many
+/// Filler between the start of the broken range and the end of its sector is evidence from this
+/// many
 /// bytes on: an opcode and a length never begin with two, but one may be a damaged opcode.
 const HEAD_LENGTH_MIN: usize = 2;
 

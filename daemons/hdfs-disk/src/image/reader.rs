@@ -1,4 +1,5 @@
-//! Reads an image: the summary at the end says where each section is, the small sections are read at
+//! Reads an image: the summary at the end says where each section is, the small sections are read
+//! at
 //! once, and the large ones give their values one after the other.
 
 use super::inode::{self, Scratch};
@@ -15,7 +16,8 @@ use crate::proto::image::{FileSummary, INodeSection, StringTableSection, string_
 /// Sections that only repeat where parts of others begin, for parallel loading.
 const INDEX_SECTIONS: [&str; 3] = ["INODE_SUB", "INODE_DIR_SUB", "SNAPSHOT_DIFF_SUB"];
 
-const NO_SNAPSHOTS: &str = "delete all snapshots with the release that wrote the image, let it save \
+const NO_SNAPSHOTS: &str = "delete all snapshots with the release that wrote the image, let it \
+    save \
                             its namespace, and start again";
 
 /// Bytes of one section that are left to read, and where they are in the file.

@@ -1,4 +1,5 @@
-//! Writes an image as a stream, in the order and with the sections that Java has. At most one buffer
+//! Writes an image as a stream, in the order and with the sections that Java has. At most one
+//! buffer
 //! of it is in memory; the MD5 is taken on the way.
 
 use std::io::Write;

@@ -115,7 +115,8 @@ impl NameFolders {
         Ok(())
     }
 
-    /// The largest seen_txid of all folders. A folder whose file is missing or damaged says nothing.
+    /// The largest seen_txid of all folders. A folder whose file is missing or damaged says
+    /// nothing.
     pub(super) fn seen_txid(&self, notes: &mut Vec<String>) -> u64 {
         let mut seen = 0;
         for disk in &self.disks {

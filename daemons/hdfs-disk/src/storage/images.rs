@@ -47,7 +47,8 @@ impl Write for ImageFile {
 }
 
 impl ImageFile {
-    /// Makes the image durable and gives it its name. `expected` is the MD5 that the sender announced.
+    /// Makes the image durable and gives it its name. `expected` is the MD5 that the sender
+    /// announced.
     ///
     /// # Errors
     /// Another MD5, and the disk's. The folders then keep the images they had.
@@ -94,7 +95,8 @@ impl NameFolders {
         Ok(ImageFile { folders: self.clone(), files, txid, position: 0, md5: Md5::new() })
     }
 
-    /// Saves the image that `write` makes; nothing happens when all folders have a good image of that
+    /// Saves the image that `write` makes; nothing happens when all folders have a good image of
+    /// that
     /// transaction.
     ///
     /// # Errors

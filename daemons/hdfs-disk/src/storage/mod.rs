@@ -14,21 +14,25 @@
 //! OPEN(a)   --append, sync------> operations up to b are durable; only now they are acknowledged
 //!           --room runs out-----> 1 MiB more filler is synced before any operation is in it
 //!           --close(b)----------> cut to b, synced, renamed edits_a-b
-//!           --crash-------------> recover: cut to the last whole operation, renamed; with none: .empty
+//!           --crash-------------> recover: cut to the last whole operation, renamed; with none:
+//!           .empty
 //! any       --save_image(n)-----> ckpt synced, md5 in place, ckpt renamed to fsimage_n
 //!           --retain------------> what no kept image needs is removed, oldest first
 //! ```
 //!
 //! Invariants:
-//! 1. An image counts only with its good MD5. The newest such image and the closed segments after it
+//! 1. An image counts only with its good MD5. The newest such image and the closed segments after
+//!    it
 //!    hold every acknowledged transaction.
 //! 2. `seen_txid` is never beyond a durable transaction, so fewer transactions than it says means
 //!    loss, and the start is refused.
 //! 3. An operation is written only into room whose filler is durable, so filler that shows through
 //!    after a crash means "never synced" (the torn tail of [`crate::edits`]).
-//! 4. A transaction is acknowledged when it is durable in **every** folder; so any folder's good copy
+//! 4. A transaction is acknowledged when it is durable in **every** folder; so any folder's good
+//!    copy
 //!    is enough, and what only some folders have was never acknowledged (keeping it is allowed).
-//! 5. A failed write or sync of the open segment is final: [`OpenSegment`] fences itself. No sync is
+//! 5. A failed write or sync of the open segment is final: [`OpenSegment`] fences itself. No sync
+//!    is
 //!    ever tried again.
 
 #[cfg(test)]

@@ -75,7 +75,8 @@ struct Copy {
 }
 
 impl NameFolders {
-    /// Finds the namespace and makes it loadable: segments that were open are cut to their last whole
+    /// Finds the namespace and makes it loadable: segments that were open are cut to their last
+    /// whole
     /// operation and closed, in every folder alike. Take the locks before. `now_ms` (since 1970) is
     /// the date in VERSION of folders that were empty.
     ///
@@ -91,7 +92,8 @@ impl NameFolders {
         Ok(Recovered { version, image_txid, image, image_folder, segments, end_txid, notes })
     }
 
-    /// Gives the operations after the image one after the other to `apply`, and the last transaction
+    /// Gives the operations after the image one after the other to `apply`, and the last
+    /// transaction
     /// back. A damaged copy of a segment is made up for by another folder's.
     ///
     /// # Errors
@@ -246,7 +248,8 @@ impl NameFolders {
             close_copy(disk, first, best.last, source)?;
             if !whole {
                 notes.push(format!(
-                    "{}: the segment from {first} was completed to transaction {} from another folder",
+                    "{}: the segment from {first} was completed to transaction {} from another \
+                     folder",
                     disk.label(),
                     best.last
                 ));

@@ -124,7 +124,8 @@ fn id(from: &Properties, key: &'static str) -> Result<String, VersionError> {
     Err(VersionError::Malformed { key, value, expected })
 }
 
-/// Whether a text can be an id of a cluster, block pool, datanode or storage: it can stand in a path
+/// Whether a text can be an id of a cluster, block pool, datanode or storage: it can stand in a
+/// path
 /// without leading out of its folder.
 pub fn is_id(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
@@ -272,7 +273,8 @@ mod tests {
         };
         assert_eq!(PoolVersion::parse(pool.print(0).as_bytes()), Ok(pool));
         let error = NamenodeVersion::parse(volume.print(0).as_bytes()).expect_err("a datanode's");
-        let told = "VERSION has storageType=DATA_NODE, and this is a NAME_NODE; point it at its own \
+        let told = "VERSION has storageType=DATA_NODE, and this is a NAME_NODE; point it at its \
+            own \
                     folder";
         assert_eq!(error.to_string(), told);
     }

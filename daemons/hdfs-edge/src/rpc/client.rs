@@ -92,7 +92,8 @@ struct Inner {
 }
 
 impl Client {
-    /// A client of `protocol` at `address` (`host:port`, resolved anew for each connection), calling
+    /// A client of `protocol` at `address` (`host:port`, resolved anew for each connection),
+    /// calling
     /// as `user`. Connects with the first call.
     pub fn new(
         address: impl Into<String>,

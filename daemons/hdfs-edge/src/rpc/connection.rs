@@ -30,7 +30,8 @@ const READ_LEN_MAX: usize = 64 * 1024;
 /// large ones. With every connection hostile it is 8 KiB each.
 const UNACCOUNTED_MAX: usize = 8 * 1024;
 
-/// Replies waiting for the peer at which no further call is handled, in bytes: what one write takes.
+/// Replies waiting for the peer at which no further call is handled, in bytes: what one write
+/// takes.
 /// A peer that reads nothing makes us hold so much and one reply more.
 const OUTPUT_PAUSE: usize = 64 * 1024;
 

@@ -26,5 +26,6 @@ pub use crate::proto::hdfs::op_write_block_proto::BlockConstructionStage as Stag
 /// Version of the protocol, before every operation.
 pub const VERSION: u16 = 28;
 
-/// What a client that wants encryption sends in the place of an operation (`dfs.encrypt.data.transfer`).
+/// What a client that wants encryption sends in the place of an operation
+/// (`dfs.encrypt.data.transfer`).
 pub const SASL_MAGIC: u32 = 0xdead_beef;

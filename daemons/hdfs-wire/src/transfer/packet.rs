@@ -3,7 +3,8 @@
 //! ```text
 //! int32  PLEN   4 + checksum bytes + data bytes (counts itself, not HLEN and header)
 //! uint16 HLEN   25, or 27 with syncBlock
-//! header        09 offsetInBlock(8) 11 seqno(8) 18 last(1) 25 dataLen(4) [28 01]; numbers little-endian
+//! header        09 offsetInBlock(8) 11 seqno(8) 18 last(1) 25 dataLen(4) [28 01]; numbers
+//! little-endian
 //! checksums     PLEN - 4 - dataLen bytes
 //! data          dataLen bytes
 //! ```

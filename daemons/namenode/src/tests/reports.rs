@@ -1,4 +1,5 @@
-//! `complete` and the datanode's report of the last block: whichever comes first, the client is told
+//! `complete` and the datanode's report of the last block: whichever comes first, the client is
+//! told
 //! the truth, and it does not have to ask twice.
 
 use hdfs_wire::proto::hdfs::datanode::received_deleted_block_info_proto::BlockStatus;

@@ -334,7 +334,8 @@ proptest! {
 
     #[test]
     fn any_head_returns(call_id: i32, retry: i32, id: Vec<u8>, text: String) {
-        let head = CallHeader { call_id, retry, client_id: id.clone().into(), ..Default::default() };
+        let client_id = id.clone().into();
+        let head = CallHeader { call_id, retry, client_id, ..Default::default() };
         let mut output = BytesMut::new();
         let reply = GetFileInfoRequestProto { src: text.clone() };
         encode_success(&head, &reply, &mut output);
