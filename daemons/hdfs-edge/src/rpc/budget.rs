@@ -2,14 +2,15 @@
 //! so that many large slow units cannot eat the memory.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Metrics;
 
-/// The allowance of one server. What is taken shows in [`Metrics::buffered_bytes_open`].
+/// One allowance of a server. What is taken shows in [`Metrics::buffered_bytes_open`].
 #[derive(Debug)]
 pub(super) struct Budget {
     max: u64,
+    used: AtomicU64,
     metrics: Arc<Metrics>,
 }
 
@@ -22,7 +23,7 @@ pub(super) struct Held {
 
 impl Budget {
     pub(super) fn new(max: usize, metrics: Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Self { max: max as u64, metrics })
+        Arc::new(Self { max: max as u64, used: AtomicU64::new(0), metrics })
     }
 
     /// Nothing held yet.
@@ -35,11 +36,14 @@ impl Held {
     /// Takes so much that `total` bytes are held; `false` when that is not to be had now.
     pub(super) fn grow_to(&mut self, total: usize) -> bool {
         let more = (total as u64).saturating_sub(self.bytes);
-        let open = &self.budget.metrics.buffered_bytes_open;
-        let taken = open.fetch_update(Ordering::AcqRel, Ordering::Acquire, |used| {
+        let used = &self.budget.used;
+        let taken = used.fetch_update(Ordering::AcqRel, Ordering::Acquire, |used| {
             used.checked_add(more).filter(|&used| used <= self.budget.max)
         });
-        self.bytes += if taken.is_ok() { more } else { 0 };
+        if taken.is_ok() {
+            self.bytes += more;
+            Metrics::add(&self.budget.metrics.buffered_bytes_open, more);
+        }
         taken.is_ok()
     }
 
@@ -56,6 +60,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
+        self.budget.used.fetch_sub(self.bytes, Ordering::AcqRel);
         Metrics::sub(&self.budget.metrics.buffered_bytes_open, self.bytes);
     }
 }

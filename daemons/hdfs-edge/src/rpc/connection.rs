@@ -85,6 +85,7 @@ pub(super) struct Shared {
     pub(super) service: Arc<dyn Service>,
     pub(super) bounds: Bounds,
     pub(super) budget: Arc<Budget>,
+    pub(super) reports: Arc<Budget>,
     pub(super) metrics: Arc<Metrics>,
 }
 
@@ -246,10 +247,15 @@ impl Connection {
         if before != self.input.len() {
             self.clock.unit_since = None;
             if self.held.is_some() {
-                self.held = self.shared.budget.hold();
+                self.held = self.budget().hold();
             }
         }
         handled > 0 || self.end.is_some() || !output.is_empty()
+    }
+
+    /// The allowance this connection's large units count against.
+    fn budget(&self) -> &Arc<Budget> {
+        if self.session.reports() { &self.shared.reports } else { &self.shared.budget }
     }
 
     fn handle(&mut self, incoming: Incoming, unit_len: usize) {
@@ -272,7 +278,10 @@ impl Connection {
             Incoming::Established { user, real_user, protocol } => {
                 let user = User { name: user, real: real_user };
                 match self.shared.service.admit(&user, &protocol, self.peer) {
-                    Ok(()) => self.user = Some(Arc::new(user)),
+                    Ok(()) => {
+                        self.user = Some(Arc::new(user));
+                        self.held = self.budget().hold();
+                    }
                     Err(fault) => {
                         Metrics::add(&self.shared.metrics.authorization_failures, 1);
                         self.link.append(|output| encode_unauthorized(&fault, output));

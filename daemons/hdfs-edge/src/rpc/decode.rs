@@ -8,8 +8,9 @@ use prost::Message;
 use super::Call;
 
 /// Keys, lengths and numbers in a request, each counted once. An honest call has some dozens; the
-/// largest (a concat of many files) some ten thousand. A part costs at most some 200 bytes.
-const PARTS_MAX: usize = 200_000;
+/// largest (a concat of 20,000 files) 60,000. A repeated message takes two parts and at most some
+/// 300 bytes, twice that while its list grows: 20 MB for a call that uses every part.
+const PARTS_MAX: usize = 65_536;
 
 /// The same for reports, where a million entries are honest and small.
 const REPORT_PARTS_MAX: usize = 6_000_000;

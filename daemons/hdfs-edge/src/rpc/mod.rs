@@ -117,8 +117,10 @@ pub struct Bounds {
     pub max_outstanding_bytes: usize,
     /// Replies of one connection waiting for the peer, in bytes; it is dropped beyond.
     pub max_output: usize,
-    /// Request bytes of all connections together, small units apart. Whoever needs more waits.
+    /// Request bytes of all clients together, small units apart. Whoever needs more waits.
     pub max_buffered: usize,
+    /// The same for the connections that send reports.
+    pub max_buffered_reports: usize,
 }
 
 impl Default for Bounds {
@@ -136,8 +138,10 @@ impl Default for Bounds {
             max_outstanding_bytes: 128 * 1024 * 1024,
             // A listing of the largest directory page is below 1 MiB.
             max_output: 64 * 1024 * 1024,
+            // Two units of the largest size; an honest one is far below a mebibyte.
+            max_buffered: 32 * 1024 * 1024,
             // One unit of the largest size and a few reports beside it.
-            max_buffered: 192 * 1024 * 1024,
+            max_buffered_reports: 192 * 1024 * 1024,
         }
     }
 }

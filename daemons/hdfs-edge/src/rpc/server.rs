@@ -35,8 +35,9 @@ pub async fn serve(
     mut shutdown: watch::Receiver<bool>,
 ) {
     let budget = Budget::new(bounds.max_buffered, Arc::clone(&metrics));
+    let reports = Budget::new(bounds.max_buffered_reports, Arc::clone(&metrics));
     let registry = Arc::new(Registry::default());
-    let shared = Arc::new(Shared { service, bounds, budget, metrics });
+    let shared = Arc::new(Shared { service, bounds, budget, reports, metrics });
     let mut stopped = pin!(async move {
         // An error says that the sender is gone, which means the same.
         let _ = shutdown.wait_for(|stop| *stop).await;

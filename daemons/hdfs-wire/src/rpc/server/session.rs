@@ -279,6 +279,11 @@ impl Session {
         Ok(Incoming::Established { user, real_user: info.real_user, protocol })
     }
 
+    /// Whether the caller's protocol sends reports, whose units may be large.
+    pub fn reports(&self) -> bool {
+        self.frame_max > CALL_LEN_MAX
+    }
+
     /// This server knows simple authentication only: whoever asks is told to go on without SASL.
     fn sasl(
         &mut self,
