@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 /// A port somebody will listen on, and the configuration key that says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,20 +25,37 @@ pub struct PortError {
     pub source: io::Error,
 }
 
+/// How long a port in use is asked again. Daemons that were killed with their agent let go of their
+/// ports a little after they are gone from the process list.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Binds every port for a moment.
 ///
 /// # Errors
 /// The first port that is taken, or cannot be bound for another reason.
 pub fn check(ports: &[Port]) -> Result<(), Box<PortError>> {
     let mut held = Vec::with_capacity(ports.len());
+    let deadline = Instant::now() + PATIENCE;
     for port in ports {
         // Held until all are checked: two units on one port are a conflict too.
-        match TcpListener::bind(&port.address) {
+        match bind(&port.address, deadline) {
             Ok(listener) => held.push(listener),
             Err(source) => return Err(Box::new(PortError { port: port.clone(), source })),
         }
     }
     Ok(())
+}
+
+/// Binds, waiting for a port in use until `deadline`.
+fn bind(address: &str, deadline: Instant) -> io::Result<TcpListener> {
+    loop {
+        match TcpListener::bind(address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 #[cfg(test)]

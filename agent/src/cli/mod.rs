@@ -102,13 +102,13 @@ struct DevArguments {
     #[arg(long, value_name = "DIR", default_value = "howdah-data")]
     data: PathBuf,
     /// Datanodes to run [default: as many as DIR has data of, else 3]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     datanodes: Option<usize>,
     /// Replicas of a file [default: 3, or fewer where datanodes are fewer]
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", allow_negative_numbers = true)]
     replication: Option<usize>,
     /// Added to every port, so that several clusters fit one host
-    #[arg(long, value_name = "K", default_value_t = 0)]
+    #[arg(long, value_name = "K", default_value_t = 0, allow_negative_numbers = true)]
     port_offset: u16,
     /// Address everything listens on
     #[arg(long, value_name = "ADDR", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]

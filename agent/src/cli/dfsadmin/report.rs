@@ -110,6 +110,14 @@ fn as_text(
     text
 }
 
+/// What this host's resolver calls an address, as Java's report asks it: ` (name)`, or nothing for
+/// what is no address.
+fn name_of(ip: &str) -> String {
+    let Ok(address) = ip.parse() else { return String::new() };
+    let name = dns_lookup::lookup_addr(&address).unwrap_or_else(|_| ip.to_owned());
+    format!(" ({name})")
+}
+
 fn node_text(node: &DatanodeInfoProto) -> String {
     let id = &node.id;
     let value = |field: Option<u64>| field.unwrap_or(0);
@@ -117,7 +125,7 @@ fn node_text(node: &DatanodeInfoProto) -> String {
     let remaining = value(node.remaining);
     let non_dfs = node.non_dfs_used.unwrap_or(capacity.saturating_sub(used + remaining));
     let (cache, cached) = (value(node.cache_capacity), value(node.cache_used));
-    let mut text = format!("Name: {}:{} ({})\n", id.ip_addr, id.xfer_port, id.host_name);
+    let mut text = format!("Name: {}:{}{}\n", id.ip_addr, id.xfer_port, name_of(&id.ip_addr));
     let _ = writeln!(text, "Hostname: {}", id.host_name);
     if let Some(rack) = node.location.as_deref().filter(|rack| *rack != "/default-rack") {
         let _ = writeln!(text, "Rack: {rack}");
