@@ -2,11 +2,17 @@
 //!
 //! Real Hadoop is fetched once into a cache (`tests::hadoop`). With `CI=true` nothing is skipped.
 
-// Suites that wait for their first run against a quiet machine are wired in one by one.
-#[allow(dead_code)]
+mod bad_input;
+mod cli;
 mod common;
 mod config;
+mod crash;
+mod full_disk;
 mod golden;
+mod hostile;
 mod mixed;
+mod native;
 mod oracle_client;
+mod oracle_disk;
+mod oracle_shell;
 mod tidy;
