@@ -4,10 +4,20 @@
 //! may
 //! be short. Nothing here decides what a mismatch means.
 
+use crc_fast::{CrcAlgorithm, Digest};
+
 use crate::proto::hdfs::ChecksumTypeProto;
 
 /// Bytes of one stored checksum.
 pub const CHECKSUM_LEN: usize = 4;
+
+/// Up to this many bytes at a time x86's own CRC instruction beats wide vectors (crc-fast takes it
+/// then), and up to [`SHORT_CHUNK_MAX`] so does a chunk fed in such pieces: 1.6 times for Hadoop's
+/// 512 bytes.
+const PIECE_LEN: usize = 256;
+
+/// See [`PIECE_LEN`].
+const SHORT_CHUNK_MAX: usize = 1024;
 
 /// How data is summed. The numbers are those on the wire and in replica meta files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -116,8 +126,9 @@ pub fn compute(kind: ChecksumKind, bytes_per_checksum: usize, data: &[u8], out: 
         return;
     }
     out.reserve(kind.size_for(bytes_per_checksum, data.len()));
+    let mut summer = Summer::new(kind, bytes_per_checksum);
     for chunk in data.chunks(bytes_per_checksum) {
-        out.extend_from_slice(&crc(kind, chunk).to_be_bytes());
+        out.extend_from_slice(&summer.sum(chunk).to_be_bytes());
     }
 }
 
@@ -139,14 +150,37 @@ pub fn verify(
         return Err(BadChunk::Count { data: data.len(), wanted, given: sums.len() });
     }
     let (sums, _) = sums.as_chunks::<CHECKSUM_LEN>();
+    let mut summer = Summer::new(kind, bytes_per_checksum);
     for (index, (chunk, sum)) in data.chunks(bytes_per_checksum).zip(sums).enumerate() {
-        let (stored, computed) = (u32::from_be_bytes(*sum), crc(kind, chunk));
+        let (stored, computed) = (u32::from_be_bytes(*sum), summer.sum(chunk));
         if stored != computed {
             let offset = index * bytes_per_checksum;
             return Err(BadChunk::Mismatch { offset, stored, computed });
         }
     }
     Ok(())
+}
+
+/// Sums one chunk after another, the fastest way for their length.
+struct Summer {
+    kind: ChecksumKind,
+    pieces: Option<Digest>,
+}
+
+impl Summer {
+    fn new(kind: ChecksumKind, bytes_per_checksum: usize) -> Self {
+        let short = (PIECE_LEN + 1..=SHORT_CHUNK_MAX).contains(&bytes_per_checksum);
+        let pieces = short && kind == ChecksumKind::Crc32c && cfg!(target_arch = "x86_64");
+        Self { kind, pieces: pieces.then(|| Digest::new(CrcAlgorithm::Crc32Iscsi)) }
+    }
+
+    #[inline]
+    fn sum(&mut self, chunk: &[u8]) -> u32 {
+        let Some(digest) = &mut self.pieces else { return crc(self.kind, chunk) };
+        digest.reset();
+        chunk.chunks(PIECE_LEN).for_each(|piece| digest.update(piece));
+        digest.finalize() as u32
+    }
 }
 
 #[cfg(test)]
@@ -200,10 +234,15 @@ mod tests {
         }
 
         #[test]
-        fn what_was_computed_is_right(data: Vec<u8>, chunk in 1usize..600) {
+        fn what_was_computed_is_right(
+            data in prop::collection::vec(any::<u8>(), 0..3000), chunk in 1usize..1200,
+        ) {
             for kind in [ChecksumKind::Null, ChecksumKind::Crc32, ChecksumKind::Crc32c] {
                 let mut sums = Vec::new();
                 compute(kind, chunk, &data, &mut sums);
+                let one_by_one = data.chunks(chunk).map(|part| crc(kind, part).to_be_bytes());
+                let one_by_one: Vec<u8> = one_by_one.flatten().collect();
+                prop_assert!(kind == ChecksumKind::Null || sums == one_by_one);
                 prop_assert_eq!(sums.len(), kind.size_for(chunk, data.len()));
                 prop_assert_eq!(verify(kind, chunk, &data, &sums), Ok(()));
             }
