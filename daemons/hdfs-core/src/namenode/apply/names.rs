@@ -55,13 +55,7 @@ impl Namenode {
         let mut pending = vec![slot];
         while let Some(slot) = pending.pop() {
             usage += self.usage_of(slot);
-            if let Some(children) = self.tree.children(slot) {
-                let children: Vec<_> = children.iter().collect();
-                for child in children.into_iter().rev() {
-                    self.tree.unlink(child);
-                    pending.push(child);
-                }
-            }
+            pending.append(&mut self.tree.unlink_all(slot));
             self.forget(slot);
         }
         self.tree.charge(parent, -usage);

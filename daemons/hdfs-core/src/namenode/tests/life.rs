@@ -236,6 +236,25 @@ fn truncating_inside_a_block_goes_through_recovery() {
     assert_eq!(lab.replayed().digest(), lab.node.digest());
 }
 
+#[test]
+fn a_deleted_tree_leaves_nothing_behind() {
+    let mut lab = Lab::new();
+    lab.mkdirs("/keep", 0o755).unwrap();
+    let empty = lab.node.tree.len();
+    for index in 0..3000 {
+        lab.create(&format!("/d/{}/f{index}", index % 7), "cl", CREATE).unwrap();
+    }
+    lab.file("/d/x/f", &[MIB, 3]);
+    lab.set_quota("/d", 9999, -1).unwrap();
+    lab.rename("/d", "/keep").unwrap();
+    assert!(lab.delete("/keep/d", true).unwrap());
+    assert_eq!((lab.node.tree.len(), lab.node.leases.len()), (empty, 0));
+    assert_eq!(lab.node.figures().blocks, 0);
+    let root = lab.node.tree.quota(crate::namenode::tree::ROOT).unwrap();
+    assert_eq!((root.used.names, root.used.space), (empty as i64, 0));
+    assert_eq!(lab.replayed().digest(), lab.node.digest());
+}
+
 /// A client whose connection broke sends the same call again: it must get the first answer, and the
 /// second call must not run. Without the cache a repeated delete would answer false and a repeated
 /// rename would fail.

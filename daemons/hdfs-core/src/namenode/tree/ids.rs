@@ -6,8 +6,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use super::arena::Slot;
 
-/// Ids per page: 1 KiB of slots, the price of one lonely inode.
-const PAGE: u64 = 256;
+/// Ids per page: 4 KiB of slots, the price of one lonely inode.
+const PAGE: u64 = 1024;
 const NONE: u32 = u32::MAX;
 
 /// Mixes numbers that the namenode itself gives out; keys from outside need the default hasher.

@@ -233,6 +233,22 @@ impl Tree {
         self.get_mut(slot).set_parent(None);
     }
 
+    /// Takes all entries out of a directory at once; they live on without a place.
+    pub(crate) fn unlink_all(&mut self, directory: Slot) -> Vec<Slot> {
+        let index = self.get(directory).data();
+        if !self.get(directory).is_directory() || index == NO_CHILDREN {
+            return Vec::new();
+        }
+        self.get_mut(directory).set_data(NO_CHILDREN);
+        let children: Vec<_> = self.directories.remove(index).iter().collect();
+        for &child in &children {
+            let name_offset = self.get(child).name();
+            self.names.remove(name_offset);
+            self.get_mut(child).set_parent(None);
+        }
+        children
+    }
+
     /// Forgets an unlinked inode without entries, and everything in the side tables.
     pub(crate) fn free(&mut self, slot: Slot) {
         let inode = *self.get(slot);
