@@ -35,9 +35,10 @@ pub(crate) struct Options {
     /// Leave put and get out.
     #[arg(long)]
     no_data: bool,
-    /// Do not pin servers and clients to a core each.
+    /// Keep the server on one core and Java's client on another. The client is the limit then: the
+    /// tool tells less about the servers' speed, and more about their CPU time.
     #[arg(long)]
-    no_pin: bool,
+    pin: bool,
 }
 
 /// One line of the result.

@@ -84,7 +84,7 @@ struct Measured {
 fn measure_one(hadoop: &Hadoop, peer: Peer, options: &Options, logs: &Path) -> Measured {
     let servers = Servers::start(hadoop, peer, 0);
     let idle = servers.memory().0;
-    let pin = peers::can_pin() && !options.no_pin;
+    let pin = options.pin && peers::can_pin();
     // Warm both: a cold JVM is up to three times slower.
     for (operation, count) in OPERATIONS {
         let warm = Options { operations: options.operations / 2, ..options.clone() };
