@@ -108,10 +108,11 @@ impl Cluster {
     /// # Panics
     /// When it does not become ready.
     pub fn launch(&mut self) {
+        // The program may have to be built first, which is not the start's time.
+        let mut command = self.command();
         let start = Instant::now();
         let log = File::options().create(true).append(true).open(self.log_path());
-        let mut child = self
-            .command()
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log.expect("a log file"))
