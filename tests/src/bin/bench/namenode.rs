@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use hdfs_wire::proto::hdfs as p;
 use tests::hadoop::Hadoop;
+use tests::process;
 use tests::raw::{self, Raw};
 
 use crate::peers::{self, Peer, Servers};
@@ -40,6 +41,8 @@ struct Figure {
     what: String,
     per_second: f64,
     cpu_micros: f64,
+    /// CPU time the tool itself took for an operation: what bounds its rate on few cores.
+    tool_micros: Option<f64>,
 }
 
 /// Measures both peers and compares.
@@ -110,7 +113,11 @@ fn measure_one(hadoop: &Hadoop, peer: Peer, options: &Options, logs: &Path) -> M
 
 fn print_figure(peer: Peer, figure: &Figure) {
     let (name, what) = (peer.name(), &figure.what);
-    println!("{name} {what}: {:.0}/s, {:.1} us", figure.per_second, figure.cpu_micros);
+    print!("{name} {what}: {:.0}/s, server {:.1} us", figure.per_second, figure.cpu_micros);
+    match figure.tool_micros {
+        Some(micros) => println!(", the tool itself {micros:.1} us"),
+        None => println!(),
+    }
 }
 
 /// Runs the tool for one operation. CPU is counted from its line "Starting N op(s)", so that what
@@ -134,13 +141,15 @@ fn run_tool(
     let mut log = fs::File::create(log).expect("a log file");
     let start = format!("Starting {} {operation}(s)", options.operations);
     let end = format!("--- {operation} inputs");
-    let (mut before, mut after) = (Duration::ZERO, Duration::ZERO);
+    let tool = i32::try_from(child.id()).expect("a process id");
+    let cpu = || (servers.namenode_cpu(), process::cpu(tool));
+    let (mut before, mut after) = (cpu(), cpu());
     let mut per_second = 0.0;
     for line in BufReader::new(stderr).lines().map_while(Result::ok) {
         if line.contains(&start) {
-            before = servers.namenode_cpu();
+            before = cpu();
         } else if line.contains(&end) {
-            after = servers.namenode_cpu();
+            after = cpu();
         } else if let Some((_, number)) = line.split_once("Ops per sec:") {
             per_second = number.trim().parse().unwrap_or(0.0);
         }
@@ -148,8 +157,15 @@ fn run_tool(
     }
     let status = child.wait().expect("java ends");
     assert!(status.success(), "NNThroughputBenchmark -op {operation}: {status}");
-    let cpu = after.saturating_sub(before).as_secs_f64() * 1e6 / f64::from(options.operations);
-    Figure { what: format!("{operation} (Hadoop's tool)"), per_second, cpu_micros: cpu }
+    let each = |before: Duration, after: Duration| {
+        after.saturating_sub(before).as_secs_f64() * 1e6 / f64::from(options.operations)
+    };
+    Figure {
+        what: format!("{operation} (Hadoop's tool)"),
+        per_second,
+        cpu_micros: each(before.0, after.0),
+        tool_micros: Some(each(before.1, after.1)),
+    }
 }
 
 /// The native generator over getFileInfo, mkdirs, create + complete and delete.
@@ -202,6 +218,7 @@ fn native(servers: &Servers, operations: u64) -> Vec<Figure> {
             what: format!("{name} (native, {} in flight)", CONNECTIONS * IN_FLIGHT),
             per_second: operations as f64 / elapsed,
             cpu_micros: used * 1e6 / operations as f64,
+            tool_micros: None,
         }
     };
     calls.iter().map(run).collect()
