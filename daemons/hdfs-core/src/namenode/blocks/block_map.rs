@@ -14,6 +14,8 @@
 
 use std::collections::HashMap;
 
+use hdfs_wire::block_list::ReplicaState;
+
 use super::index::Index;
 use super::recovery::Recovery;
 use super::{Block, BlockState};
@@ -102,8 +104,14 @@ pub(super) struct Expected {
     pub(super) storage: StorageId,
     pub(super) stamp: u64,
     pub(super) length: u64,
-    /// Reported as finalized (it is among the stored replicas then).
-    pub(super) finalized: bool,
+    /// When finalized, it is among the stored replicas.
+    pub(super) state: ReplicaState,
+}
+
+impl Expected {
+    pub(super) fn finalized(&self) -> bool {
+        self.state == ReplicaState::Finalized
+    }
 }
 
 /// What only a block that is not complete has.

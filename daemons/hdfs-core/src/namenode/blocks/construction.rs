@@ -2,6 +2,7 @@
 //! states and the counters that follow. Nothing here talks to a datanode.
 
 use hdfs_wire::Fault;
+use hdfs_wire::block_list::ReplicaState;
 
 use super::block_map::{Construction, Damage, Expected, NEEDED, Pending, SAFE, Slot, StorageId};
 use super::{Block, BlockManager, BlockState, COMPLETED_MAX, Target, unknown_block};
@@ -27,13 +28,19 @@ impl BlockManager {
                 .into_iter()
                 .map(|storage| {
                     let heard = known.iter().find(|each| each.storage == storage).copied();
-                    heard.unwrap_or(Expected { storage, stamp, length: 0, finalized: false })
+                    let state = ReplicaState::BeingWritten;
+                    let mut each = heard.unwrap_or(Expected { storage, stamp, length: 0, state });
+                    if each.state == ReplicaState::WaitingToBeRecovered {
+                        // Its writer came back to it.
+                        each.state = state;
+                    }
+                    each
                 })
                 .collect();
             // A finalized replica that was reported early still counts.
             construction
                 .expected
-                .extend(known.into_iter().filter(|each| each.finalized && each.stamp == stamp));
+                .extend(known.into_iter().filter(|each| each.finalized() && each.stamp == stamp));
             dedup(&mut construction.expected);
         });
         self.drop_strangers(slot);
@@ -109,6 +116,7 @@ impl BlockManager {
         }
         self.map.set_state(slot, BlockState::Complete);
         self.complete += 1;
+        self.judge_left_behind(slot);
         let (id, now) = (self.map.block(slot).id, self.clock);
         if !self.safe.is_loading() {
             if self.completed.len() >= COMPLETED_MAX {
@@ -153,7 +161,7 @@ impl BlockManager {
                         storage,
                         stamp: block.stamp,
                         length: block.length,
-                        finalized: true,
+                        state: ReplicaState::Finalized,
                     })
                     .collect();
             }
@@ -186,7 +194,7 @@ impl BlockManager {
         let strangers: Vec<StorageId> = construction
             .expected
             .iter()
-            .filter(|each| each.finalized && each.stamp != stamp)
+            .filter(|each| each.finalized() && each.stamp != stamp)
             .map(|each| each.storage)
             .collect();
         for storage in strangers {
@@ -194,7 +202,7 @@ impl BlockManager {
             self.map.change_rare(slot, |rare| {
                 for each in rare.construction.iter_mut().flat_map(|each| &mut each.expected) {
                     if each.storage == storage {
-                        each.finalized = false;
+                        each.state = ReplicaState::BeingWritten;
                     }
                 }
             });
@@ -208,13 +216,33 @@ impl BlockManager {
         let wrong: Vec<StorageId> = construction
             .expected
             .iter()
-            .filter(|each| each.finalized && each.length != length)
+            .filter(|each| each.finalized() && each.length != length)
             .map(|each| each.storage)
             .filter(|storage| self.map.holds(slot, *storage))
             .collect();
         let stamp = self.map.block(slot).stamp;
         for storage in wrong {
             self.mark_corrupt(slot, storage, Damage::Mismatch, stamp);
+        }
+    }
+
+    /// Marks the replicas that a restarted node found half written: no writer came back to them,
+    /// so none of them is on its way, and each is in the way of the copy its node needs.
+    fn judge_left_behind(&mut self, slot: Slot) {
+        let Some(construction) = self.map.construction(slot) else { return };
+        let left: Vec<Expected> = construction
+            .expected
+            .iter()
+            .filter(|each| each.state == ReplicaState::WaitingToBeRecovered)
+            .copied()
+            .collect();
+        for each in left {
+            let node = self.nodes.storage(each.storage).node;
+            let whole = self.map.replicas(slot).any(|it| self.nodes.storage(it).node == node);
+            if !whole && self.nodes.node(node).alive {
+                self.settle(slot, each.storage);
+                self.mark_corrupt(slot, each.storage, Damage::Mismatch, each.stamp);
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 //! a length and reports back. This file chooses primaries and writes the commands; what the
 //! agreement means for the file, the namespace decides.
 
+use hdfs_wire::block_list::ReplicaState;
 use hdfs_wire::proto::hdfs::datanode::datanode_command_proto::Type;
 use hdfs_wire::proto::hdfs::datanode::{BlockRecoveryCommandProto, DatanodeCommandProto};
 use hdfs_wire::proto::hdfs::{BlockProto, RecoveringBlockProto};
@@ -99,7 +100,7 @@ impl BlockManager {
             construction.recovery = None;
             construction.expected = storages
                 .into_iter()
-                .map(|storage| Expected { storage, stamp, length, finalized: true })
+                .map(|storage| Expected { storage, stamp, length, state: ReplicaState::Finalized })
                 .collect();
         });
         self.reassess(slot);

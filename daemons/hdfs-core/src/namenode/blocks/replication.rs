@@ -70,6 +70,7 @@ impl BlockManager {
         let least = usize::from(self.settings.replication_min);
         if self.map.state(slot) == BlockState::Committed && numbers.usable() >= least {
             self.set_complete(slot);
+            numbers = self.numbers(slot);
         }
         let complete = self.map.state(slot) == BlockState::Complete;
         let safe = complete && numbers.usable() + numbers.excess >= least;

@@ -192,7 +192,7 @@ impl BlockManager {
             storage,
             stamp: replica.stamp,
             length: replica.length,
-            finalized: replica.state == ReplicaState::Finalized,
+            state: replica.state,
         };
         let nodes = &self.nodes;
         self.map.change_rare(slot, |rare| {
@@ -200,12 +200,12 @@ impl BlockManager {
             // The node may have chosen another of its volumes than it was told.
             match expected.iter_mut().find(|each| nodes.storage(each.storage).node == node) {
                 Some(known)
-                    if known.finalized && !heard.finalized && known.stamp >= heard.stamp => {}
+                    if known.finalized() && !heard.finalized() && known.stamp >= heard.stamp => {}
                 Some(known) => *known = heard,
                 None => expected.push(heard),
             }
         });
-        if !heard.finalized && self.map.holds(slot, storage) && !self.is_corrupt(slot, storage) {
+        if !heard.finalized() && self.map.holds(slot, storage) && !self.is_corrupt(slot, storage) {
             self.reopened_on(slot, storage, heard);
         }
     }
@@ -219,7 +219,7 @@ impl BlockManager {
 
     /// Stores a replica on its storage, and takes it off any other storage of the same node: a node
     /// holds a block once. True when something changed.
-    fn settle(&mut self, slot: Slot, storage: StorageId) -> bool {
+    pub(super) fn settle(&mut self, slot: Slot, storage: StorageId) -> bool {
         if self.map.holds(slot, storage) {
             return false;
         }
@@ -296,7 +296,7 @@ impl BlockManager {
                 let expected = rare.construction.iter_mut().flat_map(|each| &mut each.expected);
                 expected
                     .filter(|each| each.storage == storage)
-                    .for_each(|each| each.finalized = false);
+                    .for_each(|each| each.state = ReplicaState::BeingWritten);
             });
         }
         if self.detach(slot, storage) {

@@ -87,6 +87,53 @@ fn a_pipeline_change_leaves_the_old_replicas_behind() {
     lab.check();
 }
 
+/// Story: a datanode was killed in a pipeline and came back while the client still wrote to the
+/// others. Its half replica counted as on its way when the block completed, so no copy was made for
+/// minutes, and none could be taken later, because the half replica was in the way.
+#[test]
+fn a_replica_left_half_written_is_replaced_at_once() {
+    let mut lab = Lab::nodes(3);
+    let old = block(1);
+    lab.blocks.insert(Block { length: 0, ..old }, 1, 3, BlockState::UnderConstruction);
+    lab.blocks.expect(1, &[target(0), target(1), target(2)]);
+    let new = Block { stamp: 1002, ..old };
+    lab.blocks.restamp(Block { length: 0, ..new });
+    lab.blocks.expect(1, &[target(1), target(2)]);
+    let half = Block { length: 40, ..old };
+    lab.report(0, &[replica(half, ReplicaState::WaitingToBeRecovered)]);
+    lab.received(1, new);
+    assert_eq!(lab.blocks.commit(new).unwrap(), BlockState::Complete);
+    lab.received(2, new);
+    assert_eq!((lab.blocks.stats().pending_copies, lab.numbers(1).corrupt), (0, 1));
+    assert_eq!(lab.doomed(0), [1]);
+    lab.check();
+    lab.beat(0);
+    lab.deleted(0, half);
+    lab.pass(4, &[0, 1, 2]);
+    assert_eq!(lab.blocks.stats().pending_copies, 1);
+    lab.received(0, new);
+    assert_eq!((lab.blocks.live_replicas(1), lab.numbers(1).corrupt), (3, 0));
+    lab.check();
+}
+
+#[test]
+fn a_restarted_node_that_the_client_takes_back_is_on_its_way() {
+    let mut lab = Lab::nodes(2);
+    let old = block(1);
+    lab.blocks.insert(Block { length: 0, ..old }, 1, 2, BlockState::UnderConstruction);
+    lab.blocks.expect(1, &[target(0), target(1)]);
+    lab.report(0, &[replica(old, ReplicaState::WaitingToBeRecovered)]);
+    let new = Block { stamp: 1002, ..old };
+    lab.blocks.restamp(Block { length: 0, ..new });
+    lab.blocks.expect(1, &[target(0), target(1)]);
+    lab.received(1, new);
+    assert_eq!(lab.blocks.commit(new).unwrap(), BlockState::Complete);
+    assert_eq!((lab.blocks.stats().pending_copies, lab.numbers(1).corrupt), (1, 0));
+    lab.received(0, new);
+    assert_eq!(lab.blocks.live_replicas(1), 2);
+    lab.check();
+}
+
 #[test]
 fn an_append_keeps_the_pipeline_and_takes_new_stamps() {
     let mut lab = Lab::nodes(2);
