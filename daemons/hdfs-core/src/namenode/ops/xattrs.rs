@@ -33,12 +33,11 @@ fn of_proto(xattr: Option<&XAttrProto>) -> Result<XAttr, Fault> {
     })
 }
 
-fn to_proto(xattr: &XAttr, with_value: bool) -> XAttrProto {
-    let value = xattr.value.as_ref().filter(|_| with_value);
+fn to_proto(xattr: &XAttr) -> XAttrProto {
     XAttrProto {
         namespace: xattr.namespace as i32,
         name: xattr.name.clone(),
-        value: value.map(|value| Bytes::copy_from_slice(value)),
+        value: xattr.value.as_ref().map(|value| Bytes::copy_from_slice(value)),
     }
 }
 
@@ -233,7 +232,7 @@ impl Namenode {
         self.checker(caller).check(slot, READ)?;
         let visible = self.visible(caller, slot, src);
         if wanted.is_empty() {
-            let x_attrs = visible.into_iter().map(|each| to_proto(each, true)).collect();
+            let x_attrs = visible.into_iter().map(to_proto).collect();
             return Ok(GetXAttrsResponseProto { x_attrs });
         }
         let mut x_attrs = Vec::with_capacity(wanted.len());
@@ -244,7 +243,7 @@ impl Namenode {
                     "At least one of the attributes provided was not found.",
                 )
             })?;
-            x_attrs.push(to_proto(found, true));
+            x_attrs.push(to_proto(found));
         }
         Ok(GetXAttrsResponseProto { x_attrs })
     }
@@ -254,7 +253,7 @@ impl Namenode {
         all.filter(|each| self.is_visible(caller, each, src)).collect()
     }
 
-    /// `listXAttrs`: names without values.
+    /// `listXAttrs`: all the caller may see, with their values as Java sends them.
     ///
     /// # Errors
     /// `FileNotFoundException`; path and permission errors.
@@ -272,7 +271,7 @@ impl Namenode {
             self.checker(caller).check(parent, EXECUTE)?;
         }
         let visible = self.visible(caller, slot, &request.src);
-        let x_attrs = visible.into_iter().map(|each| to_proto(each, false)).collect();
+        let x_attrs = visible.into_iter().map(to_proto).collect();
         Ok(ListXAttrsResponseProto { x_attrs })
     }
 }

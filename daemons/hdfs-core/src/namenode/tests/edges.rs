@@ -449,6 +449,12 @@ fn acls_and_xattrs() {
         set(xattr(0, "n", 1), 1),
         "IOException: XAttr: n already exists. The REPLACE flag must be specified.",
     );
+    list_carries_values(&lab);
+    let mut set = |x_attr, flag| {
+        let request =
+            SetXAttrRequestProto { src: "/pr/f".into(), x_attr: Some(x_attr), flag: Some(flag) };
+        lab.durably(|node, caller| node.set_x_attr(caller, &request)).map(|_| ())
+    };
     same(
         set(xattr(0, "b", 20_000), 1),
         "HadoopIllegalArgumentException: The XAttr is too big. The maximum combined size of the \
@@ -458,6 +464,14 @@ fn acls_and_xattrs() {
         set(xattr(3, "b", 1), 1),
         "AccessControlException: User doesn't have permission for xattr: system.b",
     );
+}
+
+/// Story: the Go client reads values from `listXAttrs`, and ours had names only.
+fn list_carries_values(lab: &Lab) {
+    let request = ListXAttrsRequestProto { src: "/pr/f".into() };
+    let listed = lab.read(|node, caller| node.list_x_attrs(caller, &request)).unwrap().x_attrs;
+    assert_eq!(listed.len(), 1);
+    assert_eq!((&*listed[0].name, listed[0].value.as_deref()), ("n", Some(&[0][..])));
 }
 
 #[test]
