@@ -150,7 +150,7 @@ impl Namenode {
     }
 }
 
-fn check_not_reserved(src: &str) -> Result<(), Fault> {
+pub(super) fn check_not_reserved(src: &str) -> Result<(), Fault> {
     if path::components(src).eq([path::RESERVED]) {
         let message = format!("Invalid path name {src}");
         return Err(Fault::new(Exception::InvalidPath, message));

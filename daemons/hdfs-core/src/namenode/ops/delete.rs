@@ -8,12 +8,14 @@ use super::super::permission::ALL;
 use super::super::resolve::Intent;
 use super::super::tree::ROOT;
 use super::super::{Caller, Durable, Namenode};
+use super::attributes::check_not_reserved;
 
 impl Namenode {
     /// `delete`: a path and everything below it. False when it does not exist, or is the root.
     ///
     /// # Errors
-    /// `PathIsNotEmptyDirectoryException` without `recursive`, permission and safe mode errors.
+    /// `PathIsNotEmptyDirectoryException` without `recursive`, `InvalidPathException` for the
+    /// reserved name, permission and safe mode errors.
     pub fn delete(
         &mut self,
         caller: &Caller<'_>,
@@ -24,6 +26,7 @@ impl Namenode {
             return Ok(self.durable(DeleteResponseProto { result: true }));
         }
         self.check_safe_mode(format_args!("delete {}", request.src))?;
+        check_not_reserved(&request.src)?;
         let resolved = self.resolve(caller, &request.src, Intent::WriteLink)?;
         let Some(slot) = resolved.target() else {
             return Ok(self.durable(DeleteResponseProto { result: false }));

@@ -206,6 +206,7 @@ fn deleting() {
         "PathIsNotEmptyDirectoryException: `/pr is non empty': Directory is not empty",
     );
     same(lab.delete("/", true), "false");
+    same(lab.delete("/.reserved", true), "InvalidPathException: Invalid path name /.reserved");
     same(lab.delete("/pr/f/x", true), "AccessControlException: /pr/f (is not a directory)");
     same(lab.delete("/pr/d2", false), "true");
 }
