@@ -13,8 +13,11 @@ impl BlockManager {
         let Some(slot) = self.map.find(id) else { return };
         let stamp = self.map.block(slot).stamp;
         let storages: Vec<_> = targets.iter().filter_map(|each| self.storage_at(each)).collect();
+        self.expect_no_more(slot, &storages);
         for storage in &storages {
-            if !self.map.holds(slot, *storage) {
+            let construction = self.map.construction(slot);
+            let mut known = construction.iter().flat_map(|each| &each.expected);
+            if !self.map.holds(slot, *storage) && !known.any(|each| each.storage == *storage) {
                 self.nodes.storage_mut(*storage).scheduled[0] += 1;
             }
         }
@@ -44,6 +47,20 @@ impl BlockManager {
             dedup(&mut construction.expected);
         });
         self.drop_strangers(slot);
+    }
+
+    /// Room for replicas that were expected, and now are not, is room again. Those of `still` are.
+    pub(super) fn expect_no_more(&mut self, slot: Slot, still: &[StorageId]) {
+        let Some(construction) = self.map.construction(slot) else { return };
+        let gone: Vec<StorageId> = construction
+            .expected
+            .iter()
+            .filter(|each| !each.finalized() && !still.contains(&each.storage))
+            .map(|each| each.storage)
+            .collect();
+        for storage in gone {
+            self.nodes.storage_mut(storage).arrived();
+        }
     }
 
     /// The client's word on stamp and length. Becomes Complete at once when enough replicas are

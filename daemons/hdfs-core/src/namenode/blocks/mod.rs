@@ -245,6 +245,7 @@ impl BlockManager {
         let open: Vec<_> =
             open.unwrap_or_default().iter().map(|each| (each.storage, each.stamp)).collect();
         let stored: Vec<StorageId> = self.map.replicas(slot).collect();
+        self.expect_no_more(slot, &[]);
         for (storage, stamp) in open {
             self.queue_deletion(storage, id, stamp);
         }

@@ -87,6 +87,7 @@ impl BlockManager {
         for storage in old.into_iter().filter(|each| !storages.contains(each)) {
             self.detach(slot, storage);
         }
+        self.expect_no_more(slot, &[]);
         for storage in &storages {
             self.heal(slot, *storage);
             self.attach(slot, *storage);

@@ -110,7 +110,7 @@ impl Storage {
         u64::from(self.scheduled[0]) + u64::from(self.scheduled[1])
     }
 
-    /// One of the scheduled replicas arrived.
+    /// One of the scheduled replicas arrived, or never will.
     pub(super) fn arrived(&mut self) {
         let period = usize::from(self.scheduled[1] > 0);
         self.scheduled[period] = self.scheduled[period].saturating_sub(1);

@@ -238,3 +238,30 @@ fn a_located_block_carries_an_empty_token() {
     assert_eq!(located.b.pool_id, "BP-1");
     assert!(lab.blocks.located(99, 0, "").locs.is_empty());
 }
+
+/// Story: each try on a full disk was abandoned, but its room stayed counted for ten minutes and
+/// more, so that after there was room again new blocks were refused all the same. So was the room
+/// of a pipeline's every change.
+#[test]
+fn what_was_abandoned_takes_no_room() {
+    let mut lab = Lab::nodes(1);
+    let storage = lab.storage(0);
+    let scheduled = |lab: &Lab| lab.blocks.nodes.storage(storage).scheduled();
+    for id in 1..=1000 {
+        assert_eq!(choose(&mut lab, &request(1)).len(), 1, "try {id}");
+        let open = Block { length: 0, ..block(id) };
+        lab.blocks.insert(open, 9, 1, BlockState::UnderConstruction);
+        lab.blocks.expect(id, &[target(0)]);
+        assert_eq!(scheduled(&lab), 1);
+        lab.blocks.remove(id);
+        assert_eq!(scheduled(&lab), 0);
+    }
+    let open = Block { length: 0, ..block(2000) };
+    lab.blocks.insert(open, 9, 1, BlockState::UnderConstruction);
+    (0..5).for_each(|_| lab.blocks.expect(2000, &[target(0)]));
+    assert_eq!(scheduled(&lab), 1);
+    lab.received(0, block(2000));
+    assert_eq!(scheduled(&lab), 0);
+    lab.blocks.commit(block(2000)).unwrap();
+    lab.check();
+}
