@@ -25,6 +25,16 @@ pub struct PortError {
     pub source: io::Error,
 }
 
+impl PortError {
+    /// What the user can do about it.
+    pub fn remedy(&self) -> &'static str {
+        match self.source.kind() {
+            io::ErrorKind::AddrNotAvailable => "pass an address of this host as --bind",
+            _ => "stop what uses it, or pass another --port-offset",
+        }
+    }
+}
+
 /// How long a port in use is asked again. Daemons that were killed with their agent let go of their
 /// ports a little after they are gone from the process list.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -75,5 +85,12 @@ mod tests {
         assert!(error.starts_with(&expected), "{error}");
         drop(taken);
         check(&[port(address)]).unwrap();
+    }
+
+    /// Story: with `--bind` of an address that is not this host's, the advice was another port.
+    #[test]
+    fn the_remedy_fits_the_reason() {
+        let error = check(&[port("192.0.2.1:0".into())]).unwrap_err();
+        assert!(error.remedy().contains("--bind"), "{error}");
     }
 }

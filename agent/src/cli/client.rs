@@ -3,13 +3,17 @@
 use std::path::PathBuf;
 
 use hdfs_edge::config::Config;
-use hdfs_edge::rpc;
+use hdfs_edge::{keys, rpc};
 
 /// The protocol every client call belongs to.
 const PROTOCOL: &str = "org.apache.hadoop.hdfs.protocol.ClientProtocol";
 
 /// Where `howdah dev` leaves its client configuration when nobody says otherwise.
 const DEV_CONF: &str = "howdah-data/client-conf";
+
+/// Tries after the first at a namenode that has no twin, about 1, 2, 4 and 8 s apart: a restart is
+/// waited out, and a wrong address told soon. The 15 meant for pairs would be minutes of silence.
+const ATTEMPTS_ALONE: &str = "4";
 
 /// The options that stand before a Hadoop verb's own words.
 #[derive(Debug, Default)]
@@ -123,19 +127,31 @@ impl Settings {
         let mut builder = hdfs_native::ClientBuilder::new()
             .with_url(uri)
             .with_user(Self::user())
-            .with_config(self.generic.defines.clone());
+            .with_config(self.client_options(uri));
         if let Some(folder) = &self.folder {
             builder = builder.with_config_dir(folder.to_string_lossy());
         }
         builder.build().map_err(|error| format!("{uri}: {error}"))
     }
 
+    /// What is set over the files of the folder.
+    fn client_options(&self, uri: &str) -> Vec<(String, String)> {
+        let mut options = self.generic.defines.clone();
+        let key = &keys::DFS_CLIENT_FAILOVER_MAX_ATTEMPTS;
+        let chosen = self.config.is_set(key) || options.iter().any(|(name, _)| name == key.name);
+        if is_one_host(uri) && !chosen {
+            options.push((key.name.to_owned(), ATTEMPTS_ALONE.to_owned()));
+        }
+        options
+    }
+
     /// A client for the calls that the file system's client does not have.
     pub(super) fn rpc(&self, uri: &str) -> rpc::Client {
         let authority = uri.trim_start_matches("hdfs://");
-        let address = match authority.rsplit_once(':') {
-            Some((_, port)) if port.parse::<u16>().is_ok() => authority.to_owned(),
-            _ => self.first_namenode(authority).unwrap_or_else(|| format!("{authority}:8020")),
+        let address = if is_one_host(uri) {
+            authority.to_owned()
+        } else {
+            self.first_namenode(authority).unwrap_or_else(|| format!("{authority}:8020"))
         };
         let user = rpc::User::new(Self::user());
         rpc::Client::new(address, user, PROTOCOL, rpc::Timeouts::default())
@@ -148,6 +164,11 @@ impl Settings {
         let first = names.split(',').next()?.trim();
         self.value(&format!("dfs.namenode.rpc-address.{service}.{first}"))
     }
+}
+
+/// Is it an address with a port, not a logical name of several namenodes?
+fn is_one_host(uri: &str) -> bool {
+    uri.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok())
 }
 
 /// A runtime for one command.
@@ -186,6 +207,23 @@ mod tests {
     fn incomplete_options() {
         assert!(Generic::take(&mut words("-fs")).is_err());
         assert!(Generic::take(&mut words("-D nothing -ls")).is_err());
+    }
+
+    /// Story: a command for a namenode that did not run was silent for minutes.
+    #[test]
+    fn a_namenode_that_is_down_is_told_soon() {
+        let attempts = |text: &str, uri: &str| {
+            let config = Config::from_pairs([]).unwrap();
+            let generic = Generic::take(&mut words(text)).unwrap();
+            let settings = Settings { folder: None, config, generic };
+            let options = settings.client_options(uri);
+            let key = keys::DFS_CLIENT_FAILOVER_MAX_ATTEMPTS.name;
+            options.into_iter().find(|(name, _)| name == key).map(|(_, value)| value)
+        };
+        assert_eq!(attempts("", "hdfs://nn:8020").as_deref(), Some(ATTEMPTS_ALONE));
+        assert_eq!(attempts("", "hdfs://service"), None);
+        let chosen = "-D dfs.client.failover.max.attempts=9";
+        assert_eq!(attempts(chosen, "hdfs://nn:8020").as_deref(), Some("9"));
     }
 
     #[test]

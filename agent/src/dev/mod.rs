@@ -50,9 +50,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let names = &computed[plan::NAMENODE].names;
     let formatted = folder::is_formatted(names, &found).map_err(Failure::user)?;
     let needed: Vec<_> = computed.iter().flat_map(|unit| unit.ports.clone()).collect();
-    ports::check(&needed).map_err(|error| {
-        Failure::user(format!("{error}; stop what uses it, or pass another --port-offset"))
-    })?;
+    ports::check(&needed).map_err(|error| Failure::user(format!("{error}; {}", error.remedy())))?;
     let launcher = std::env::current_exe().map_err(Failure::failed)?;
     let units = plan.units(&launcher);
 
