@@ -7,6 +7,7 @@
 
 pub mod actuators;
 pub mod cli;
+pub mod config;
 pub mod core;
 pub mod dev;
 pub mod driver;
