@@ -11,5 +11,6 @@ pub mod config;
 pub mod core;
 pub mod dev;
 pub mod driver;
+pub mod engine;
 pub mod render;
 pub mod sources;
