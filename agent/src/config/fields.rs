@@ -187,7 +187,7 @@ impl<'a> Fields<'a> {
             let mut blocks = Vec::new();
             match (item.labels.as_slice(), item.value) {
                 ([label], Value::Table(items)) => blocks.push((label.clone(), items, item.place)),
-                ([], Value::Table(items)) if items.iter().all(is_table) => {
+                ([], Value::Table(items)) if !items.is_empty() && items.iter().all(is_table) => {
                     for item in items {
                         let Value::Table(items) = item.value else { continue };
                         blocks.push((item.name, items, item.place));

@@ -69,7 +69,7 @@ fn compute_one(
         .collect();
     let health = ports.first().map(|port| reachable(&port.address));
     Ok(Computed {
-        wanted: Wanted { files, token: token(unit.role, &config), health },
+        wanted: Wanted { files, token: token(unit.role, &config), health, ..Wanted::default() },
         ports,
         default_fs: config.raw("fs.defaultFS").unwrap_or_default(),
         names: config
