@@ -205,6 +205,9 @@ impl<'a, W: Wants> Driver<'a, W> {
         let mut pending: Option<Pending> = None;
         let mut rescan = self.now() + RESCAN_MS;
         self.recall();
+        for event in self.wants.commands() {
+            self.core.step(0, &event);
+        }
         if let Some(outcome) = self.want(wanted).await {
             return outcome;
         }
@@ -480,7 +483,10 @@ impl<'a, W: Wants> Driver<'a, W> {
         {
             self.refused[id] = Some(wanted.files.clone());
             generations.clean();
-            return Err(error);
+            // What a command says about a secret file may quote it.
+            let secret = wanted.files.values().any(|file| file.secret);
+            let masked = format!("{} refuses the files (its reason is masked)", command[0]);
+            return Err(if secret { masked } else { error });
         }
         let current = generations.current();
         let old = current.and_then(|number| generations.files(number).ok()).unwrap_or_default();

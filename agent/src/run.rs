@@ -39,6 +39,9 @@ use status::{Board, Command};
 /// How long a start waits for sources before it takes the last good generations.
 const FIRST_ANSWER: Duration = Duration::from_secs(5);
 
+/// How long a program without a ready check must run before its configuration counts as good.
+const GOOD_AFTER_MS: Millis = 1_000;
+
 /// What the command line says.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -169,6 +172,7 @@ fn driven(config: &AgentConfig, unit: &UnitConfig) -> Result<Unit, String> {
             ready_patience_ms: millis(patience),
             stop_rank: u8::from(unit.role == "namenode"),
             trial_failures: unit.restart.max_failures.div_ceil(3),
+            good_after_ms: if unit.ready.is_some() { 0 } else { GOOD_AFTER_MS },
             exhausts: true,
         },
     })
@@ -271,6 +275,12 @@ impl Agent {
             }
             if !frozen && planned.quiet.take(now) {
                 planned.wanted = wanted(&self.config, unit, rendered);
+            } else if frozen && planned.wanted.absent {
+                let generations = generations(&self.config, unit);
+                let in_force = generations.current();
+                if let Some(found) = in_force.and_then(|n| from_disk(&generations, unit, n).ok()) {
+                    planned.wanted = found;
+                }
             }
         }
         self.sources.want(wants);
@@ -340,20 +350,20 @@ impl Agent {
         let Some(unit) = ordered(&self.config).get(id).copied() else { return };
         let generations = generations(&self.config, unit);
         let number = number.or_else(|| generations.previous());
-        let found = number
-            .and_then(|number| Some((generations.files(number).ok()?, generations.meta(number)?)));
-        let Some((files, meta)) = found else {
+        let found = number.and_then(|number| from_disk(&generations, unit, number).ok());
+        let Some(wanted) = found else {
             tracing::error!(unit = unit.name, "there is no such generation to go back to");
             return;
         };
-        let wanted = &mut self.planned[id].wanted;
-        (wanted.files, wanted.index) = (files, meta.index);
-        (wanted.token, wanted.reload, wanted.absent) = (meta.restart, meta.reload, false);
+        self.planned[id].wanted = wanted;
         self.changed.notify_one();
     }
 
     /// Holds back units whose service is not there.
     fn holds(&mut self) -> Vec<Event> {
+        if self.config.units.iter().all(|unit| unit.wait_for.is_none()) {
+            return Vec::new();
+        }
         let units: Vec<UnitConfig> = ordered(&self.config).into_iter().cloned().collect();
         let mut events = Vec::new();
         for (id, unit) in units.iter().enumerate() {
@@ -408,7 +418,8 @@ fn wanted(config: &AgentConfig, unit: &UnitConfig, rendered: Rendered) -> Wanted
 fn last_good(config: &AgentConfig, unit: &UnitConfig) -> Result<(u64, Wanted), String> {
     let generations = generations(config, unit);
     let number = generations.good().ok_or("there is no last good generation")?;
-    let meta = generations.meta(number).ok_or("its last good generation is unknown")?;
+    let wanted = from_disk(&generations, unit, number)?;
+    let meta = generations.meta(number).unwrap_or_default();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let age = now.saturating_sub(Duration::from_secs(meta.time));
     if age > config.last_good_max_age {
@@ -416,17 +427,21 @@ fn last_good(config: &AgentConfig, unit: &UnitConfig) -> Result<(u64, Wanted), S
             "its last good generation {number} is {age:?} old, more than last_good_max_age"
         ));
     }
+    Ok((number, wanted))
+}
+
+/// The state that a generation on the disk asks for.
+fn from_disk(generations: &Generations, unit: &UnitConfig, number: u64) -> Result<Wanted, String> {
+    let meta = generations.meta(number).ok_or("what its generation is, is unknown")?;
     let files = generations.files(number).map_err(|error| error.to_string())?;
-    let health = unit.ready.as_ref().map(|ready| ready.http.clone());
-    let wanted = Wanted {
+    Ok(Wanted {
         files,
         token: meta.restart,
         reload: meta.reload,
-        health,
+        health: unit.ready.as_ref().map(|ready| ready.http.clone()),
         index: meta.index,
         ..Wanted::default()
-    };
-    Ok((number, wanted))
+    })
 }
 
 impl Wants for Agent {

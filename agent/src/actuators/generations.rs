@@ -16,7 +16,8 @@
 //!
 //! Killed before 3, the leftovers are no generation and the next commit removes them. Killed
 //! between 3 and 4, `N` is whole and not in force. So at every moment `conf` shows all files of one
-//! generation. An old generation is renamed to `.staging` before it is removed, for the same reason.
+//! generation. An old generation is renamed to `.staging` before it is removed, for the same
+//! reason.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File as Handle};

@@ -1,7 +1,8 @@
 //! The agent's verbs: run it, look at it, steer it.
 //!
-//! `validate`, `render`, `diff`, `generations` and `history` work without a running agent; `status`,
-//! `rollback`, `restart`, `freeze` and `thaw` ask the one whose socket the configuration names.
+//! `validate`, `render`, `diff`, `generations` and `history` work without a running agent;
+//! `status`, `rollback`, `restart`, `freeze` and `thaw` ask the one whose socket the configuration
+//! names.
 
 use std::path::PathBuf;
 
@@ -138,7 +139,10 @@ pub(super) fn render(arguments: &RenderArguments) -> Result<(), Failure> {
             let files: Vec<_> = rendered
                 .files
                 .iter()
-                .map(|(name, file)| json!({ "name": name, "bytes": file.content.0.len(), "secret": file.secret, "mode": format!("{:04o}", file.mode) }))
+                .map(|(name, file)| {
+                    let (bytes, mode) = (file.content.0.len(), format!("{:04o}", file.mode));
+                    json!({ "name": name, "bytes": bytes, "secret": file.secret, "mode": mode })
+                })
                 .collect();
             println!("{}", json!({ "unit": unit.name, "index": rendered.index, "files": files }));
         } else {

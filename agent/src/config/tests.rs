@@ -1,3 +1,5 @@
+//! Configurations as users write them, right and wrong.
+
 use super::*;
 
 fn scope() -> Scope {
@@ -73,7 +75,10 @@ unit "datanode" {
     port                      = 9866
     tags                      = ["data", "rack-${node.meta.rack}"]
     meta                      = { generation = "${generation}" }
-    checks                    = { http = { url = "http://127.0.0.1:9864/healthz" }, supervisor = { ttl = "30s" } }
+    checks {
+      http { url = "http://127.0.0.1:9864/healthz" }
+      supervisor { ttl = "30s" }
+    }
     deregister_critical_after = "15m"
     maintenance_on_restart    = true
   }
@@ -163,7 +168,7 @@ fn complaints_name_line_and_nearest_name() {
         ("cluster = 1 + 1", "no calculation"),
         ("unit \"a b\" {}", "a.hcl:1: a unit's name"),
         ("unit {}", "a.hcl:1: unit takes one label"),
-        ("layer \"a\" { kv = \"x/\"\n env = true }", "a layer has one of"),
+        ("layer \"a\" {\n kv = \"x/\"\n env = true\n}", "a layer has one of"),
         ("layer \"a\" { kv = \"x\" }", "must end with /"),
         ("unit \"a\" {\n file \"../x\" {}\n}", "a.hcl:2: a file's name"),
         ("unit \"a\" {\n service \"x\" {}\n}", "a.hcl:2: a service needs port"),

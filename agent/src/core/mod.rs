@@ -56,6 +56,8 @@ pub struct Policy {
     /// Deaths before "ready" with a new configuration, after which the last good one comes back;
     /// 0 means never.
     pub trial_failures: u32,
+    /// How long a process must run before its configuration counts as good.
+    pub good_after_ms: Millis,
     /// Whether `failures_max` counts after the first "ready" of all too.
     pub exhausts: bool,
 }
@@ -71,6 +73,7 @@ impl Default for Policy {
             ready_patience_ms: 30_000,
             stop_rank: 0,
             trial_failures: 0,
+            good_after_ms: 0,
             exhausts: false,
         }
     }
@@ -373,7 +376,8 @@ impl Supervisor {
         *ready = healthy;
         *next_probe = now + if healthy { PROBE_READY_MS } else { probe_interval(now - *since) };
         let runs_with = Some((*token, *reload));
-        if healthy && unit.policy.trial_failures > 0 && unit.good != runs_with {
+        let long_enough = now - *since >= unit.policy.good_after_ms;
+        if healthy && long_enough && unit.policy.trial_failures > 0 && unit.good != runs_with {
             unit.good = runs_with;
             unit.trial_deaths = 0;
             actions.push(Action::Good(id));

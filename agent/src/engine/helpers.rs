@@ -110,7 +110,7 @@ fn wrong(helper: &Helper<'_>, what: &str) -> RenderErrorReason {
 }
 
 fn text(helper: &Helper<'_>, at: usize) -> Result<String, RenderErrorReason> {
-    match helper.param(at).map(|param| param.value()) {
+    match helper.param(at).map(handlebars::PathAndJson::value) {
         Some(Value::String(text)) => Ok(text.clone()),
         Some(Value::Null) | None => Err(wrong(helper, &format!("needs {} values", at + 1))),
         Some(other) => Ok(other.to_string()),

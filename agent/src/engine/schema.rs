@@ -138,7 +138,7 @@ fn rules(unit: &UnitConfig, config: &Config, layered: &Layered, found: &mut Foun
     }
     let block = config.size(&keys::DFS_BLOCKSIZE);
     let chunk = config.integer(&keys::DFS_BYTES_PER_CHECKSUM).max(1).unsigned_abs();
-    if block % chunk != 0 {
+    if !block.is_multiple_of(chunk) {
         found.errors.push(format!(
             "{}: dfs.blocksize = {block}: a multiple of dfs.bytes-per-checksum ({chunk}) is \
              accepted",

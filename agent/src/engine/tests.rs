@@ -1,3 +1,5 @@
+//! Inputs to files: what is rendered, refused, recorded and shown.
+
 use hdfs_edge::keys::Change;
 use proptest::prelude::*;
 
@@ -7,7 +9,8 @@ use crate::sources::{Entry, Instance, Masked, Secret};
 
 fn config(unit: &str) -> AgentConfig {
     let text = format!(
-        "layer \"a\" {{ kv = \"conf/hdfs/\" }}\nlayer \"r\" {{ kv = \"conf/hdfs/@${{unit.role}}/\" }}\n\
+        "layer \"a\" {{ kv = \"conf/hdfs/\" }}\n\
+         layer \"r\" {{ kv = \"conf/hdfs/@${{unit.role}}/\" }}\n\
          layer \"e\" {{ env = true }}\nunit \"datanode\" {{\n{unit}\n}}"
     );
     load_text("a.hcl", &text, &Scope::default()).unwrap()
@@ -100,7 +103,13 @@ fn what_the_schema_says() {
 
 #[test]
 fn helpers_record_what_they_ask_for() {
-    let unit = r#"file "a.txt" { template = "{{key \"k\"}}/{{keyOr \"n\" \"d\"}}/{{hosts \"nn\"}}/{{#each (service \"nn\" tag=\"a\" empty=true)}}{{node}}{{/each}}/{{node}}/{{base64 \"a\"}}/{{env \"E\" \"e\"}}" }"#;
+    let unit = r#"file "a.txt" {
+      template = <<-END
+        {{key "k"}}/{{keyOr "n" "d"}}/{{hosts "nn"}}/
+        {{~#each (service "nn" tag="a" empty=true)}}{{node}}{{/each~}}
+        /{{node}}/{{base64 "a"}}/{{env "E" "e"}}
+      END
+    }"#;
     let mut inputs = inputs(&[("k", "v")]);
     let rendered = run(unit, &inputs);
     assert_eq!(rendered.wants.services.len(), 2);
@@ -111,7 +120,7 @@ fn helpers_record_what_they_ask_for() {
     inputs.services = Arc::new([(query, vec![instance])].into());
     let rendered = run(unit, &inputs);
     assert!(rendered.usable(), "{}", rendered.refusal());
-    assert_eq!(rendered.files["a.txt"].text(), Some("v/d/10.0.0.1:8020//box/YQ==/e"));
+    assert_eq!(rendered.files["a.txt"].text(), Some("v/d/10.0.0.1:8020//box/YQ==/e\n"));
 }
 
 #[test]

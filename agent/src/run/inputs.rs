@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use crate::config::{AgentConfig, LayerSource, Scope, TemplateSource};
+use crate::config::{AgentConfig, Layer, LayerSource, Scope, TemplateSource};
 use crate::engine::{Inputs, Wants};
 use crate::sources::files::{FileStore, Watch};
 use crate::sources::{Kv, Masked, Secret, SecretRef, Secrets, ServiceQuery, Services, environment};
@@ -24,6 +24,8 @@ pub type Health = BTreeMap<String, Option<String>>;
 /// All sources of one configuration.
 pub struct Sources {
     store: Option<FileStore>,
+    /// Layers ask for a KV store, and none is connected.
+    unconnected: bool,
     folders: Vec<(PathBuf, FileStore)>,
     templates: Vec<PathBuf>,
     secrets: Option<PathBuf>,
@@ -68,6 +70,7 @@ impl Sources {
                 meta: scope.meta.clone(),
                 ..Inputs::default()
             },
+            unconnected: store.is_none() && config.layers.iter().any(is_kv),
             store,
             folders,
             scope,
@@ -108,6 +111,11 @@ impl Sources {
     /// A source that never answered does not answer now.
     pub fn inputs(&mut self) -> Result<Inputs, String> {
         let mut refused = None;
+        if self.unconnected {
+            let error = "layers read a KV store, but none is connected; set store { files = DIR }";
+            self.health.insert("consul".to_owned(), Some(error.to_owned()));
+            refused = Some(error.to_owned());
+        }
         if let Some(store) = &self.store {
             match read(store, self.last.kv.as_ref()) {
                 Ok(kv) => {
@@ -154,6 +162,10 @@ impl Sources {
     pub fn services(&self) -> Arc<Services> {
         self.last.services.clone()
     }
+}
+
+fn is_kv(layer: &Layer) -> bool {
+    matches!(layer.source, LayerSource::Kv(_))
 }
 
 /// The store as a snapshot. Its index grows by one with every difference, as a real store's does.

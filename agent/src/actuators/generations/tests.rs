@@ -1,3 +1,5 @@
+//! Generations on a real disk, whole after every interruption.
+
 use super::*;
 
 fn files(entries: &[(&str, &str)]) -> Files {
@@ -86,7 +88,9 @@ fn interrupted_commits() {
             1 => {}
             2 => fs::write(root.path().join("generations/2.json"), "{\"half").unwrap(),
             _ => {
-                fs::rename(staged.folder(), root.path().join("generations/2")).unwrap();
+                // Whole, but not in force yet.
+                generations.publish(staged, &new, Meta::default()).unwrap();
+                generations.roll_back(1).unwrap();
                 symlink("generations/2", root.path().join("conf.next")).unwrap();
             }
         }

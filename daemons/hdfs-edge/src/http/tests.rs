@@ -4,11 +4,13 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use super::*;
+use crate::config::Config;
 use crate::metrics::Bean;
 
 fn pages() -> Pages {
     let pairs = [("dfs.replication", "2"), ("fs.s3a.secret.key", "hush"), ("a", "<&>")];
-    let config = Arc::new(Config::from_pairs(pairs).expect("valid"));
+    let config = Config::from_pairs(pairs).expect("valid");
+    let config = Live::new(crate::keys::Daemon::Namenode, config);
     let registry = Registry::default();
     registry.register(|| vec![Bean::new("NameNode", "FSNamesystem").with("FilesTotal", 3_u64)]);
     Pages { config, health: Health::default(), registry }
