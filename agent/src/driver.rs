@@ -505,7 +505,12 @@ impl<'a, W: Wants> Driver<'a, W> {
             reload: marks.reload,
             ..Meta::default()
         };
+        let good = generations.good().and_then(|good| generations.meta(good));
         let number = generations.publish(staged, &wanted.files, meta).map_err(failed)?;
+        // What asks for nothing is as good as what it follows.
+        if good.is_some_and(|good| good.marks() == marks) {
+            generations.mark_good(number).map_err(failed)?;
+        }
         tracing::info!(unit = unit.name, number, "has a new configuration");
         let diff = diff::diff(&old, &wanted.files);
         self.wants.told(id, Told::Committed { number, action, diff });

@@ -44,7 +44,7 @@ fn every_common_page_answers() {
     assert!(fetch(address, "/healthz").starts_with("HTTP/1.1 503"));
     pages.health.set_ready();
     let healthy = fetch(address, "/healthz");
-    assert!(healthy.starts_with("HTTP/1.1 200") && healthy.contains(&pages.config.hash()));
+    assert!(healthy.starts_with("HTTP/1.1 200") && healthy.contains(&pages.config.get().hash()));
     assert!(fetch(address, "/jmx").contains("\"FilesTotal\": 3"));
     assert!(fetch(address, "/jmx?get=Hadoop:service=NameNode,name=X::Y").contains(" 404 "));
     assert!(fetch(address, "/prom").contains("fs_namesystem_files_total 3"));
