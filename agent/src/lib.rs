@@ -10,5 +10,8 @@ pub mod cli;
 pub mod core;
 pub mod dev;
 pub mod driver;
+pub mod http;
 pub mod render;
+#[cfg(test)]
+mod scripted;
 pub mod sources;
