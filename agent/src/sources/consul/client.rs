@@ -102,6 +102,8 @@ pub struct Consul {
     http: Http,
     token: Option<Masked>,
     token_file: Option<TokenFile>,
+    /// What goes with every question about keys and health: datacenter, consistency.
+    datacenter: String,
     stale: bool,
     pub(super) wait: Duration,
     limit: Duration,
@@ -131,6 +133,10 @@ impl Consul {
             http: Http::new(&config.address, &config.tls)?,
             token: config.token,
             token_file: config.token_file.map(TokenFile::new),
+            datacenter: config
+                .datacenter
+                .map(|name| format!("&dc={}", encode_query(&name)))
+                .unwrap_or_default(),
             stale: config.stale,
             wait: config.wait,
             limit: config.limit,
@@ -204,18 +210,20 @@ impl Consul {
             let wait = block.wait.as_millis();
             target.push_str(&format!("&index={}&wait={wait}ms", block.index));
         }
-        target.push_str(self.mode(block.consistent));
+        target.push_str(&self.mode(block.consistent));
         let limit =
             self.limit + if block.index > 0 { block.wait * 17 / 16 } else { Duration::ZERO };
         self.send(Method::GET, target, None, &[404], limit).await
     }
 
-    pub(super) fn mode(&self, consistent: bool) -> &'static str {
-        match (consistent, self.stale) {
+    /// What a question ends with: consistency and datacenter.
+    pub(super) fn mode(&self, consistent: bool) -> String {
+        let mode = match (consistent, self.stale) {
             (true, _) => "&consistent",
             (false, true) => "&stale",
             (false, false) => "",
-        }
+        };
+        format!("{mode}{}", self.datacenter)
     }
 
     /// Whether the servers have a leader.
@@ -325,7 +333,8 @@ impl Consul {
             Put::Acquire(session) => format!("&acquire={}", encode_query(session)),
             Put::Release(session) => format!("&release={}", encode_query(session)),
         };
-        let target = format!("/v1/kv/{}?flags={flags}{condition}", encode_path(key));
+        let key = encode_path(key);
+        let target = format!("/v1/kv/{key}?flags={flags}{condition}{}", self.datacenter);
         let mut request = Request::new(Method::PUT, target, self.limit).body(value.to_vec());
         if let Some(token) = self.current_token()? {
             request = request.header("x-consul-token", token);
@@ -338,8 +347,8 @@ impl Consul {
     /// # Errors
     /// The call fails.
     pub async fn kv_delete(&self, key: &str, cas: Option<u64>) -> Result<bool, ConsulError> {
-        let condition = cas.map_or_else(String::new, |index| format!("?cas={index}"));
-        let target = format!("/v1/kv/{}{condition}", encode_path(key));
+        let condition = cas.map_or_else(String::new, |index| format!("cas={index}"));
+        let target = format!("/v1/kv/{}?{condition}{}", encode_path(key), self.datacenter);
         let answer = self.send(Method::DELETE, target, None, &[], self.limit).await?;
         Ok(answer.json()?)
     }
@@ -349,7 +358,7 @@ impl Consul {
     /// # Errors
     /// The call fails.
     pub async fn kv_delete_tree(&self, prefix: &str) -> Result<(), ConsulError> {
-        let target = format!("/v1/kv/{}?recurse", encode_path(prefix));
+        let target = format!("/v1/kv/{}?recurse{}", encode_path(prefix), self.datacenter);
         self.send(Method::DELETE, target, None, &[], self.limit).await.map(drop)
     }
 

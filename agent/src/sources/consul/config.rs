@@ -17,6 +17,8 @@ pub struct ConsulConfig {
     pub token_file: Option<PathBuf>,
     /// Whom to trust and whom to be.
     pub tls: Tls,
+    /// The datacenter of keys and services; the agent's own when absent.
+    pub datacenter: Option<String>,
     /// Take answers of any server, possibly old ones. The default is Consul's own: the leader's.
     pub stale: bool,
     /// How long one blocking query waits for a change.
@@ -32,6 +34,7 @@ impl Default for ConsulConfig {
             token: None,
             token_file: None,
             tls: Tls::default(),
+            datacenter: None,
             stale: false,
             wait: Duration::from_secs(60),
             limit: Duration::from_secs(10),
