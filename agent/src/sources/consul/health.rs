@@ -1,6 +1,6 @@
 //! Instances of services, kept up to date: one blocking query for each question, one snapshot of
-//! all answers. Served by the local agent's cache, so that a hundred hosts that watch the
-//! namenode cost the servers little.
+//! all answers. As with keys, a service that is suddenly without instances just after an outage
+//! is believed only when the leader confirmed it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -101,13 +101,15 @@ async fn poll(consul: Arc<Consul>, root: usize, prefix: String, sender: mpsc::Se
 struct Combiner {
     consul: Arc<Consul>,
     roots: Vec<String>,
-    /// Index of each root's last answer, and when it was doubtful.
+    /// Index of each root's last answer.
     indexes: Vec<Option<u64>>,
     errors: Vec<Option<String>>,
     doubt_until: Option<Instant>,
     last: Option<Arc<Kv>>,
     /// The snapshot is behind what the roots told.
     stale: bool,
+    /// The last attempt to confirm an emptied root failed.
+    unconfirmed: bool,
 }
 
 async fn combine(consul: Arc<Consul>, roots: Vec<String>, sender: watch::Sender<Sourced<Kv>>) {
@@ -124,8 +126,8 @@ async fn combine(consul: Arc<Consul>, roots: Vec<String>, sender: watch::Sender<
         doubt_until: None,
         last: None,
         stale: false,
+        unconfirmed: false,
     };
-    let mut retry = Poll::default();
     loop {
         let report = tokio::select! {
             report = inbox.recv() => report,
@@ -137,6 +139,7 @@ async fn combine(consul: Arc<Consul>, roots: Vec<String>, sender: watch::Sender<
         while let Ok(report) = inbox.try_recv() {
             tree = combiner.take(report).or(tree);
         }
+        let mut retry = Poll::default();
         loop {
             match combiner.snapshot(tree.take()).await {
                 Ok(fresh) => break combiner.tell(&sender, fresh),
@@ -186,9 +189,11 @@ impl Combiner {
             _ => self.read(false).await?,
         };
         let doubt = self.doubt_until.is_some_and(|until| Instant::now() < until);
-        if doubt && self.emptied(&kv) {
+        if (doubt || self.unconfirmed) && self.emptied(&kv) {
+            self.unconfirmed = true;
             kv = self.read(true).await?;
         }
+        self.unconfirmed = false;
         self.stale = false;
         Ok(Some(kv))
     }

@@ -201,6 +201,9 @@ impl Keeper {
 
     /// Until something is due.
     fn rest(&self) -> Duration {
+        if self.held.is_empty() {
+            return IDLE;
+        }
         let now = SystemTime::now();
         let of_secrets = self.held.values().map(|held| held.act_at.unwrap_or(now));
         let first = of_secrets.chain(self.session.due()).min();
