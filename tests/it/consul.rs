@@ -120,7 +120,6 @@ fn consul_transactions_are_never_torn() {
     for n in 1..=200 {
         write(n);
         for receiver in &receivers {
-            // Every value met on the way counts, not only the last.
             wait::until("the next pair", PATIENCE, || {
                 let sourced = receiver.borrow();
                 let kv = sourced.value.as_ref().expect("a value");

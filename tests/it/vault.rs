@@ -57,7 +57,11 @@ fn until(store: &SecretStore, wanted: &SecretRef, name: &str, value: &str, limit
 }
 
 fn put(vault: &Vault, path: &str, password: &str) {
-    vault.must("POST", path, Some(&json!({"data": {"password": password}})));
+    let body = json!({"data": {"password": password}});
+    // Just after an unseal the engine is not there yet.
+    wait::until("a written secret", PATIENCE, || {
+        vault.call("POST", path, Some(&body)).ok().filter(|(status, _)| *status == 200)
+    });
 }
 
 fn error(store: &SecretStore) -> String {

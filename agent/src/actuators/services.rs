@@ -139,7 +139,8 @@ impl Keeper {
                 Err(error) => {
                     pause = jitter.pause();
                     let error = error.to_string();
-                    tracing::warn!(%error, retry_ms = pause.as_millis(), "services are not as wanted");
+                    let retry_ms = pause.as_millis();
+                    tracing::warn!(%error, retry_ms, "services are not as wanted");
                     self.sender.send_modify(|sourced| sourced.error = Some(error));
                 }
             }

@@ -150,6 +150,10 @@ impl Vault {
     pub fn furnish(&self) {
         let kv = |version: &str| json!({"type": "kv", "options": {"version": version}});
         self.must("POST", "/v1/sys/mounts/secret", Some(&kv("2")));
+        // A new engine of version 2 refuses all for a moment.
+        wait::until("the KV engine", PATIENCE, || {
+            self.call("GET", "/v1/secret/config", None).ok().filter(|(status, _)| *status == 200)
+        });
         self.must("POST", "/v1/sys/mounts/old", Some(&kv("1")));
         self.must("POST", "/v1/sys/mounts/pki", Some(&json!({"type": "pki"})));
         let authority = json!({"common_name": "harness", "ttl": "87600h"});

@@ -216,7 +216,7 @@ impl Session {
             )),
             _ => error,
         };
-        let looked = vault.write(path, Some(&wrapping), &body.0).await.map_err(taken)?;
+        let looked = vault.write(path, None, &body.0).await.map_err(taken)?;
         let made_at = looked.text("/data/creation_path").unwrap_or_default();
         let expected = format!("auth/{mount}/role/");
         if !(made_at.starts_with(&expected) && made_at.ends_with("/secret-id")) {
