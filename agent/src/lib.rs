@@ -14,6 +14,9 @@ pub mod core;
 pub mod dev;
 pub mod driver;
 pub mod engine;
+pub mod http;
 pub mod render;
 pub mod run;
+#[cfg(test)]
+mod scripted;
 pub mod sources;

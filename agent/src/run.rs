@@ -13,6 +13,7 @@
 
 pub mod history;
 pub mod inputs;
+mod remote;
 pub mod status;
 
 use std::path::PathBuf;

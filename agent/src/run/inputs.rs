@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
+use super::remote::Remote;
 use crate::config::{AgentConfig, Layer, LayerSource, Scope, TemplateSource};
 use crate::engine::{Inputs, Wants};
 use crate::sources::files::{FileStore, Watch};
-use crate::sources::{Kv, Masked, Secret, SecretRef, Secrets, ServiceQuery, Services, environment};
+use crate::sources::{Kv, Masked, Secret, SecretRef, Secrets, ServiceQuery, environment};
 
 /// Longest template or secret file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -30,7 +31,10 @@ pub struct Sources {
     templates: Vec<PathBuf>,
     secrets: Option<PathBuf>,
     scope: Scope,
+    remote: Remote,
     wants: Wants,
+    /// Services that units wait for.
+    waits: BTreeSet<ServiceQuery>,
     last: Inputs,
     health: Health,
     answered: bool,
@@ -60,6 +64,7 @@ impl Sources {
             watch.inspect_err(|error| tracing::warn!("edits count late: {error}")).ok()
         });
         let scope = Scope::of_process();
+        let remote = Remote::connect(config, &scope, changed);
         Self {
             _watches: watches.collect(),
             templates: templates.collect(),
@@ -70,11 +75,13 @@ impl Sources {
                 meta: scope.meta.clone(),
                 ..Inputs::default()
             },
-            unconnected: store.is_none() && config.layers.iter().any(is_kv),
+            unconnected: store.is_none() && !remote.has_kv() && config.layers.iter().any(is_kv),
             store,
             folders,
             scope,
+            remote,
             wants: Wants::default(),
+            waits: BTreeSet::new(),
             health: Health::new(),
             answered: false,
         }
@@ -87,8 +94,11 @@ impl Sources {
 
     /// Watches what templates ask for; says whether that is news.
     pub fn want(&mut self, wants: Wants) -> bool {
+        let mut wants = wants;
+        wants.services.extend(self.waits.iter().cloned());
         let news = self.wants != wants;
         self.wants = wants;
+        self.remote.want(&self.wants);
         news
     }
 
@@ -101,7 +111,7 @@ impl Sources {
     pub fn passing(&mut self, service: &str) -> usize {
         let query = ServiceQuery { name: service.to_owned(), tag: None, passing_only: true };
         let found = self.last.services.get(&query).map(Vec::len);
-        self.wants.services.insert(query);
+        self.waits.insert(query);
         found.unwrap_or(0)
     }
 
@@ -115,6 +125,9 @@ impl Sources {
             let error = "layers read a KV store, but none is connected; set store { files = DIR }";
             self.health.insert("consul".to_owned(), Some(error.to_owned()));
             refused = Some(error.to_owned());
+        }
+        if let Err(error) = self.remote.take(&mut self.last, &mut self.health) {
+            refused = Some(error);
         }
         if let Some(store) = &self.store {
             match read(store, self.last.kv.as_ref()) {
@@ -156,11 +169,6 @@ impl Sources {
                 Ok(self.last.clone())
             }
         }
-    }
-
-    /// What the services source last said.
-    pub fn services(&self) -> Arc<Services> {
-        self.last.services.clone()
     }
 }
 

@@ -4,10 +4,14 @@
 //! render never mixes old with new. The store of `dev` is a folder (`files`); Consul and Vault
 //! take the same place. Environment variables (`environment`) are a layer of their own, on top.
 
+pub mod consul;
 pub mod environment;
 pub mod files;
+pub mod jitter;
 pub mod layers;
 pub mod secret;
+pub mod token_file;
+pub mod vault;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
