@@ -13,6 +13,7 @@ pub mod ours;
 pub mod ports;
 pub mod process;
 pub mod raw;
+pub mod stack;
 pub mod wait;
 
 use std::path::PathBuf;

@@ -2,24 +2,42 @@
 //!
 //! ```text
 //! UNIT/generations/1/{core-site.xml,hdfs-site.xml}
+//! UNIT/generations/1.json        what 1 is: index, reason, time, a hash per file
 //! UNIT/generations/2/...
-//! UNIT/conf -> generations/2
+//! UNIT/conf -> generations/2     the one in force
+//! UNIT/good                      the number of the last one its program was well with
 //! ```
-//! A folder is written whole before the link is swapped by one rename, so a reader sees all files
-//! of one generation or all of another. What is in force is read from the disk, never remembered.
-//! Files are not synced: after a power failure the next start compares and writes them again.
+//! What is in force is read from the disk, never remembered. The order of a commit:
+//!
+//! 1. `N.staging/` is written: every file with owner and mode, synced, then the folder.
+//! 2. `N.json` is written beside and renamed into place, synced.
+//! 3. `N.staging` is renamed to `N`, and `generations/` synced.
+//! 4. `conf` is replaced by one rename, and its folder synced.
+//!
+//! Killed before 3, the leftovers are no generation and the next commit removes them. Killed
+//! between 3 and 4, `N` is whole and not in force. So at every moment `conf` shows all files of one
+//! generation. An old generation is renamed to `.staging` before it is removed, for the same
+//! reason.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File as Handle};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, symlink};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-/// File contents by name.
-pub type Files = BTreeMap<String, String>;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
-/// Generations kept for a look back (and, later, for a way back).
+pub use crate::engine::Files;
+use crate::engine::change::Marks;
+use crate::engine::{Content, File};
+
+/// Generations kept unless the unit says otherwise.
 const KEPT: usize = 5;
+
+/// Longest file read back; a render is shorter.
+const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// A generation that cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -34,17 +52,78 @@ fn failed(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Gener
     move |source| GenerationError { attempt, path: path.to_owned(), source }
 }
 
+/// What a generation is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Meta {
+    /// Its number.
+    pub number: u64,
+    /// The index of the KV snapshot it comes from.
+    pub index: u64,
+    /// Why it was made.
+    pub reason: String,
+    /// When, in seconds since 1970.
+    pub time: u64,
+    /// What a restart is needed for, see [`Marks`].
+    pub restart: u64,
+    /// What a reload is enough for.
+    pub reload: u64,
+    /// Its files.
+    pub files: BTreeMap<String, FileMeta>,
+}
+
+/// What a file of a generation is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct FileMeta {
+    /// SHA-256 of its bytes, in hex.
+    pub sha256: String,
+    /// Mode bits.
+    pub mode: u32,
+    /// Whether nobody may see it.
+    pub secret: bool,
+}
+
+impl Meta {
+    /// What a change from or to it asks for.
+    pub fn marks(&self) -> Marks {
+        Marks { restart: self.restart, reload: self.reload }
+    }
+}
+
+/// Files on the disk that are not in force yet.
+#[derive(Debug)]
+pub struct Staged {
+    number: u64,
+    folder: PathBuf,
+}
+
+impl Staged {
+    /// Where they are.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
 /// The generations of one unit.
 #[derive(Debug, Clone)]
 pub struct Generations {
     folder: PathBuf,
     link: PathBuf,
+    good: PathBuf,
+    keep: usize,
 }
 
 impl Generations {
     /// Generations below `unit/generations`, with `link` pointing at the one in force.
     pub fn new(unit: &Path, link: impl Into<PathBuf>) -> Self {
-        Self { folder: unit.join("generations"), link: link.into() }
+        let folder = unit.join("generations");
+        Self { folder, link: link.into(), good: unit.join("good"), keep: KEPT }
+    }
+
+    /// Keeps that many.
+    #[must_use]
+    pub fn keeping(mut self, keep: usize) -> Self {
+        self.keep = keep.max(2);
+        self
     }
 
     /// The path that always shows the generation in force.
@@ -57,9 +136,89 @@ impl Generations {
         fs::read_link(&self.link).ok()?.file_name()?.to_str()?.parse().ok()
     }
 
-    /// Whether exactly these files are in force, byte for byte.
+    /// The last generation that its program was well with, if it is still there.
+    pub fn good(&self) -> Option<u64> {
+        let number = fs::read_to_string(&self.good).ok()?.trim().parse().ok()?;
+        self.folder.join(u64::to_string(&number)).is_dir().then_some(number)
+    }
+
+    /// Notes that the program is well with a generation.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn mark_good(&self, number: u64) -> Result<(), GenerationError> {
+        if self.good() == Some(number) {
+            return Ok(());
+        }
+        replace(&self.good, format!("{number}\n").as_bytes(), 0o644)
+    }
+
+    /// Whether exactly these files are in force, byte for byte and mode for mode.
     pub fn holds(&self, files: &Files) -> bool {
-        self.current().is_some() && read_folder(&self.link).is_ok_and(|on_disk| on_disk == *files)
+        let Some(number) = self.current() else { return false };
+        let meta = self.meta(number);
+        self.files(number).is_ok_and(|on_disk| {
+            on_disk.len() == files.len()
+                && files.iter().all(|(name, file)| {
+                    let secret = meta.as_ref().and_then(|meta| meta.files.get(name));
+                    on_disk.get(name).is_some_and(|there| {
+                        there.content == file.content
+                            && there.mode == file.mode
+                            && secret.is_none_or(|meta| meta.secret == file.secret)
+                    })
+                })
+        })
+    }
+
+    /// The files of a generation, as they are on the disk.
+    ///
+    /// # Errors
+    /// The disk refuses, or there is something that is no file.
+    pub fn files(&self, number: u64) -> Result<Files, GenerationError> {
+        let folder = self.folder.join(number.to_string());
+        let meta = self.meta(number).unwrap_or_default();
+        let mut files = read_folder(&folder)?;
+        for (name, file) in &mut files {
+            file.secret = meta.files.get(name).is_some_and(|meta| meta.secret);
+        }
+        Ok(files)
+    }
+
+    /// What a generation is; `None` when nobody knows.
+    pub fn meta(&self, number: u64) -> Option<Meta> {
+        let text = fs::read_to_string(self.meta_path(number)).ok()?;
+        serde_json::from_str(&text).ok()
+    }
+
+    fn meta_path(&self, number: u64) -> PathBuf {
+        self.folder.join(format!("{number}.json"))
+    }
+
+    /// What differs from what was put in force: files changed, missing or added by somebody.
+    pub fn drift(&self) -> Vec<String> {
+        let Some((number, meta)) = self.current().and_then(|n| Some((n, self.meta(n)?))) else {
+            return Vec::new();
+        };
+        let on_disk = match self.files(number) {
+            Ok(files) => files,
+            Err(error) => return vec![error.to_string()],
+        };
+        let mut told = Vec::new();
+        for (name, wanted) in &meta.files {
+            match on_disk.get(name) {
+                None => told.push(format!("{name} is gone")),
+                Some(file) if hash(&file.content) != wanted.sha256 => {
+                    told.push(format!("{name} was changed"));
+                }
+                Some(file) if file.mode != wanted.mode => {
+                    told.push(format!("{name} has mode {:04o}", file.mode));
+                }
+                Some(_) => {}
+            }
+        }
+        let added = on_disk.keys().filter(|name| !meta.files.contains_key(*name));
+        told.extend(added.map(|name| format!("{name} was added")));
+        told
     }
 
     /// Puts the files in force as a new generation, unless they already are. Says whether it
@@ -71,16 +230,90 @@ impl Generations {
         if self.holds(files) {
             return Ok(false);
         }
-        let numbers = self.numbers();
-        let number = numbers.last().copied().max(self.current()).unwrap_or(0) + 1;
-        let folder = self.folder.join(number.to_string());
-        fs::create_dir_all(&folder).map_err(failed("create", &folder))?;
-        for (name, text) in files {
-            write_file(&folder.join(name), text)?;
+        let staged = self.stage(files)?;
+        self.publish(staged, files, Meta::default()).map(|_| true)
+    }
+
+    /// Writes the files beside those in force.
+    ///
+    /// # Errors
+    /// The disk refuses, or there is no such user or group.
+    pub fn stage(&self, files: &Files) -> Result<Staged, GenerationError> {
+        fs::create_dir_all(&self.folder).map_err(failed("create", &self.folder))?;
+        self.clean();
+        let number = self.numbers().last().copied().max(self.current()).unwrap_or(0) + 1;
+        let folder = self.folder.join(format!("{number}.staging"));
+        fs::create_dir(&folder).map_err(failed("create", &folder))?;
+        for (name, file) in files {
+            write_file(&folder.join(name), file)?;
         }
+        sync_folder(&folder)?;
+        Ok(Staged { number, folder })
+    }
+
+    /// Puts staged files in force. `meta` needs index, reason and marks only.
+    ///
+    /// # Errors
+    /// The disk refuses; what was in force stays in force.
+    pub fn publish(
+        &self,
+        staged: Staged,
+        files: &Files,
+        meta: Meta,
+    ) -> Result<u64, GenerationError> {
+        let number = staged.number;
+        let of_file = |file: &File| FileMeta {
+            sha256: hash(&file.content),
+            mode: file.mode,
+            secret: file.secret,
+        };
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let files = files.iter().map(|(name, file)| (name.clone(), of_file(file))).collect();
+        let meta = Meta { number, time, files, ..meta };
+        let path = self.meta_path(number);
+        let text = serde_json::to_vec_pretty(&meta)
+            .map_err(|error| failed("write", &path)(io::Error::other(error)))?;
+        replace(&path, &text, 0o600)?;
+        let folder = self.folder.join(number.to_string());
+        fs::rename(&staged.folder, &folder).map_err(failed("finish", &folder))?;
+        sync_folder(&self.folder)?;
         self.swap(&folder)?;
         self.prune(number);
-        Ok(true)
+        Ok(number)
+    }
+
+    /// Puts an older generation back in force.
+    ///
+    /// # Errors
+    /// It is not there any more, or the disk refuses.
+    pub fn roll_back(&self, number: u64) -> Result<(), GenerationError> {
+        let folder = self.folder.join(number.to_string());
+        fs::metadata(&folder).map_err(failed("roll back to", &folder))?;
+        self.swap(&folder)
+    }
+
+    /// The generation before the one in force.
+    pub fn previous(&self) -> Option<u64> {
+        let current = self.current()?;
+        self.numbers().into_iter().rfind(|number| *number < current)
+    }
+
+    /// Removes what an interrupted commit left.
+    pub fn clean(&self) {
+        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            let path = entry.path();
+            if name.ends_with(".staging") {
+                let _ = fs::remove_dir_all(&path);
+            } else if let Some(number) = name.strip_suffix(".json")
+                && !self.folder.join(number).is_dir()
+            {
+                let _ = fs::remove_file(&path);
+            } else if name.ends_with(".tmp") {
+                let _ = fs::remove_file(&path);
+            }
+        }
     }
 
     fn swap(&self, folder: &Path) -> Result<(), GenerationError> {
@@ -94,11 +327,12 @@ impl Generations {
         let _ = fs::remove_file(&staged);
         let target = relative(&self.link, folder);
         symlink(&target, &staged).map_err(failed("link", &staged))?;
-        fs::rename(&staged, &self.link).map_err(failed("replace", &self.link))
+        fs::rename(&staged, &self.link).map_err(failed("replace", &self.link))?;
+        sync_folder(self.link.parent().unwrap_or(Path::new(".")))
     }
 
     /// Generation numbers on disk, ascending.
-    fn numbers(&self) -> Vec<u64> {
+    pub fn numbers(&self) -> Vec<u64> {
         let Ok(entries) = fs::read_dir(&self.folder) else { return Vec::new() };
         let mut numbers: Vec<u64> = entries
             .flatten()
@@ -109,13 +343,23 @@ impl Generations {
     }
 
     fn prune(&self, newest: u64) {
-        let numbers = self.numbers();
-        let surplus = numbers.len().saturating_sub(KEPT);
-        for number in numbers.into_iter().take(surplus).filter(|number| *number != newest) {
+        let (numbers, good) = (self.numbers(), self.good());
+        let surplus = numbers.len().saturating_sub(self.keep);
+        let needed = |number: &u64| *number == newest || Some(*number) == good;
+        for number in numbers.into_iter().take(surplus).filter(|number| !needed(number)) {
             // An old generation that stays is harmless; the next commit tries again.
-            let _ = fs::remove_dir_all(self.folder.join(number.to_string()));
+            let garbage = self.folder.join(format!("{number}.staging"));
+            if fs::rename(self.folder.join(number.to_string()), &garbage).is_ok() {
+                let _ = fs::remove_dir_all(garbage);
+                let _ = fs::remove_file(self.meta_path(number));
+            }
         }
     }
+}
+
+/// SHA-256 in hex.
+pub fn hash(content: &Content) -> String {
+    Sha256::digest(&content.0).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The target of a link beside or above `folder`, relative where that is simple, so that the
@@ -125,80 +369,71 @@ fn relative(link: &Path, folder: &Path) -> PathBuf {
     folder.strip_prefix(base).unwrap_or(folder).to_owned()
 }
 
-fn write_file(path: &Path, text: &str) -> Result<(), GenerationError> {
-    let mut options = fs::OpenOptions::new();
-    let mut file = options
+/// Nobody sees a byte before owner and mode are right.
+fn write_file(path: &Path, file: &File) -> Result<(), GenerationError> {
+    let mut handle = fs::OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o644)
+        .create_new(true)
+        .mode(0o600)
         .open(path)
         .map_err(failed("create", path))?;
-    file.write_all(text.as_bytes()).map_err(failed("write", path))
+    let owner = |error: nix::Error| failed("give away", path)(error.into());
+    let unknown = |what: &str, name: &str| {
+        failed("give away", path)(io::Error::other(format!("there is no {what} {name}")))
+    };
+    let mut user = None;
+    if let Some(name) = &file.user {
+        let found = nix::unistd::User::from_name(name).map_err(owner)?;
+        user = Some(found.ok_or_else(|| unknown("user", name))?.uid);
+    }
+    let mut group = None;
+    if let Some(name) = &file.group {
+        let found = nix::unistd::Group::from_name(name).map_err(owner)?;
+        group = Some(found.ok_or_else(|| unknown("group", name))?.gid);
+    }
+    if user.is_some() || group.is_some() {
+        nix::unistd::fchown(&handle, user, group).map_err(owner)?;
+    }
+    handle.write_all(&file.content.0).map_err(failed("write", path))?;
+    handle
+        .set_permissions(fs::Permissions::from_mode(file.mode))
+        .map_err(failed("set the mode of", path))?;
+    handle.sync_all().map_err(failed("sync", path))
 }
 
-fn read_folder(folder: &Path) -> io::Result<Files> {
+/// Replaces a small file as a whole, durably.
+pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), GenerationError> {
+    let mut staged = path.to_owned().into_os_string();
+    staged.push(".tmp");
+    let staged = PathBuf::from(staged);
+    let _ = fs::remove_file(&staged);
+    write_file(&staged, &File { content: Content(bytes.to_vec()), mode, ..File::default() })?;
+    fs::rename(&staged, path).map_err(failed("replace", path))?;
+    sync_folder(path.parent().unwrap_or(Path::new(".")))
+}
+
+fn sync_folder(path: &Path) -> Result<(), GenerationError> {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    Handle::open(path).and_then(|folder| folder.sync_all()).map_err(failed("sync", path))
+}
+
+fn read_folder(folder: &Path) -> Result<Files, GenerationError> {
     let mut files = Files::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = entry.file_name().into_string().map_err(|_| io::Error::other("odd name"))?;
-        files.insert(name, fs::read_to_string(entry.path())?);
+    for entry in fs::read_dir(folder).map_err(failed("read", folder))? {
+        let entry = entry.map_err(failed("read", folder))?;
+        let path = entry.path();
+        let odd = |what: &str| failed("read", &path)(io::Error::other(what.to_owned()));
+        let name = entry.file_name().into_string().map_err(|_| odd("odd name"))?;
+        let meta = fs::symlink_metadata(&path).map_err(failed("read", &path))?;
+        if !meta.is_file() || meta.len() > FILE_BYTES_MAX {
+            return Err(odd("it is not a file of ours"));
+        }
+        let content = Content(fs::read(&path).map_err(failed("read", &path))?);
+        let mode = meta.permissions().mode() & 0o7777;
+        files.insert(name, File { content, mode, ..File::default() });
     }
     Ok(files)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn files(entries: &[(&str, &str)]) -> Files {
-        entries.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
-    }
-
-    #[test]
-    fn one_swap_per_change() {
-        let root = tempfile::tempdir().unwrap();
-        let generations = Generations::new(root.path(), root.path().join("conf"));
-        assert_eq!(generations.current(), None);
-        assert!(generations.commit(&files(&[("a.xml", "1"), ("b.xml", "1")])).unwrap());
-        assert_eq!(generations.current(), Some(1));
-        assert!(!generations.commit(&files(&[("a.xml", "1"), ("b.xml", "1")])).unwrap());
-        assert!(generations.commit(&files(&[("a.xml", "2")])).unwrap());
-        assert_eq!(generations.current(), Some(2));
-        let conf = root.path().join("conf");
-        assert_eq!(fs::read_to_string(conf.join("a.xml")).unwrap(), "2");
-        assert!(!conf.join("b.xml").exists(), "a file nobody wants any more is gone");
-        assert_eq!(fs::read_link(&conf).unwrap(), Path::new("generations/2"));
-    }
-
-    #[test]
-    fn a_hand_edit_is_seen_and_repaired() {
-        let root = tempfile::tempdir().unwrap();
-        let generations = Generations::new(root.path(), root.path().join("conf"));
-        let wanted = files(&[("a.xml", "1")]);
-        generations.commit(&wanted).unwrap();
-        fs::write(root.path().join("conf/a.xml"), "edited").unwrap();
-        assert!(!generations.holds(&wanted));
-        assert!(generations.commit(&wanted).unwrap());
-        assert!(generations.holds(&wanted));
-    }
-
-    #[test]
-    fn old_generations_go() {
-        let root = tempfile::tempdir().unwrap();
-        let generations = Generations::new(root.path(), root.path().join("conf"));
-        for number in 0..9 {
-            generations.commit(&files(&[("a.xml", &number.to_string())])).unwrap();
-        }
-        assert_eq!(generations.numbers(), [5, 6, 7, 8, 9]);
-    }
-
-    #[test]
-    fn never_replaces_a_folder_of_the_user() {
-        let root = tempfile::tempdir().unwrap();
-        fs::create_dir(root.path().join("conf")).unwrap();
-        let generations = Generations::new(root.path(), root.path().join("conf"));
-        let error = generations.commit(&files(&[("a.xml", "1")])).unwrap_err().to_string();
-        assert!(error.contains("move it away"), "{error}");
-    }
-}
+mod tests;

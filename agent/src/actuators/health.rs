@@ -1,4 +1,4 @@
-//! One question to a daemon: `GET /healthz`. Healthy means status 200, nothing else.
+//! Short questions to a daemon: `GET /healthz`, `POST /reload`. Yes means status 200, nothing else.
 
 use std::time::Duration;
 
@@ -11,14 +11,25 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// The first bytes of an answer hold its status; the rest is not ours to read.
 const STATUS_BYTES: usize = 12;
 
-/// Whether the daemon at `address` (`host:port`) says it can do its work.
+/// Whether the daemon at `address` (`host:port`, or that and a path) says it can do its work.
 pub async fn probe(address: &str) -> bool {
-    matches!(tokio::time::timeout(TIMEOUT, ask(address)).await, Ok(Ok(true)))
+    matches!(tokio::time::timeout(TIMEOUT, ask("GET", address, "/healthz")).await, Ok(Ok(true)))
 }
 
-async fn ask(address: &str) -> std::io::Result<bool> {
+/// Tells a daemon to do what stands behind `address` (`host:port/path`).
+pub async fn post(address: &str) -> bool {
+    matches!(tokio::time::timeout(TIMEOUT, ask("POST", address, "/reload")).await, Ok(Ok(true)))
+}
+
+async fn ask(method: &str, address: &str, otherwise: &str) -> std::io::Result<bool> {
+    let at = address.find('/').unwrap_or(address.len());
+    let (address, path) = address.split_at(at);
+    let path = if path.is_empty() { otherwise } else { path };
     let mut stream = TcpStream::connect(address).await?;
-    let request = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\n\
+         Connection: close\r\n\r\n"
+    );
     stream.write_all(request.as_bytes()).await?;
     let mut status = [0; STATUS_BYTES];
     stream.read_exact(&mut status).await?;

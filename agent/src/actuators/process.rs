@@ -8,8 +8,9 @@
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -17,6 +18,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
+use crate::config::{Reload, expand};
 use crate::core::Exit;
 
 /// Hidden first argument of a process that is about to become a supervised child.
@@ -32,6 +34,27 @@ pub struct Program {
     pub path: PathBuf,
     /// Its arguments.
     pub arguments: Vec<OsString>,
+    /// Environment variables added to the agent's own.
+    pub env: Vec<(String, String)>,
+    /// Who it runs as, if not the agent's user: user id, group id.
+    pub user: Option<(u32, u32)>,
+    /// How it is asked to stop.
+    pub stop: Signal,
+    /// How it is told to read its files again; without a way it is restarted instead.
+    pub reload: Option<Reload>,
+}
+
+impl Default for Program {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::new(),
+            arguments: Vec::new(),
+            env: Vec::new(),
+            user: None,
+            stop: Signal::SIGTERM,
+            reload: None,
+        }
+    }
 }
 
 /// A child that was started. It is reaped by [`Process::wait`].
@@ -48,9 +71,9 @@ pub struct Process {
 pub struct Group(Pid);
 
 impl Group {
-    /// Asks the process to stop.
-    pub fn terminate(self) {
-        let _ = nix::sys::signal::kill(self.0, Signal::SIGTERM);
+    /// Sends the process a signal.
+    pub fn signal(self, signal: Signal) {
+        let _ = nix::sys::signal::kill(self.0, signal);
     }
 
     /// Kills the process and everything in its group.
@@ -80,7 +103,11 @@ pub fn spawn(launcher: &PathBuf, program: &Program, tag: &str) -> io::Result<Pro
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
+        .envs(program.env.iter().map(|(name, value)| (name, value)))
         .process_group(0);
+    if let Some((user, group)) = program.user {
+        command.gid(group).uid(user);
+    }
     let mut child = command.spawn()?;
     let group = child
         .id()
@@ -114,6 +141,43 @@ impl Process {
         match status {
             Ok(status) => exit_of(status),
             Err(_) => Exit::Code(-1),
+        }
+    }
+}
+
+/// Runs a command on staged files (`${staged_dir}` in its words) and says, in one line, why it
+/// refuses them. It is killed with all it started when its time is over.
+///
+/// # Errors
+/// It cannot be started, takes too long, or ends with another code than 0.
+pub async fn check(command: &[String], staged: &Path, patience: Duration) -> Result<(), String> {
+    let staged = staged.display().to_string();
+    let words: Vec<String> =
+        command.iter().map(|word| expand(word, &[("staged_dir", &staged)])).collect();
+    let Some((program, arguments)) = words.split_first() else { return Ok(()) };
+    let child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| format!("cannot run {program} to check the files: {error}"))?;
+    let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
+    let ended = tokio::time::timeout(patience, child.wait_with_output()).await;
+    if let Some(group) = group {
+        let _ = killpg(group, Signal::SIGKILL);
+    }
+    match ended {
+        Err(_) => Err(format!("{program} did not check the files within {patience:?}")),
+        Ok(Err(error)) => Err(format!("cannot run {program} to check the files: {error}")),
+        Ok(Ok(output)) if output.status.success() => Ok(()),
+        Ok(Ok(output)) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let line = said.lines().find(|line| !line.trim().is_empty()).unwrap_or("no reason");
+            let line: String = line.chars().take(500).collect();
+            Err(format!("{program} refuses the files: {line}"))
         }
     }
 }

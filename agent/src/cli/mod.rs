@@ -4,6 +4,7 @@
 //! `namenode` and `datanode` through a small shim, `dfs`, `dfsadmin` and `getconf` by their own
 //! parsers, since their words are not options but a language. Called as `hdfs`, the same verbs.
 
+mod agent;
 mod client;
 mod daemons;
 mod dfs;
@@ -36,6 +37,28 @@ struct Cli {
 enum Verb {
     /// Run a whole cluster on this host: a namenode, datanodes and a folder as config store
     Dev(DevArguments),
+    /// Run this host's agent: render, supervise, reload or restart on change
+    Agent(agent::Common),
+    /// Check the agent's configuration without connecting anywhere
+    Validate(agent::Common),
+    /// Render every unit's files from what the sources say now
+    Render(agent::RenderArguments),
+    /// Show what a render would change: exit code 0 nothing, 2 changes, 1 error
+    Diff(agent::Common),
+    /// Show how the agent and its units do
+    Status(agent::Common),
+    /// List the generations on this host
+    Generations(agent::Common),
+    /// Put an older generation back
+    Rollback(agent::UnitArguments),
+    /// Restart a unit
+    Restart(agent::UnitArguments),
+    /// Take nothing new until `thaw`
+    Freeze(agent::Common),
+    /// Take what is new again
+    Thaw(agent::Common),
+    /// Show what happened on this host
+    History(agent::HistoryArguments),
     /// Run a namenode in the foreground, or format its folders
     Namenode(daemons::NamenodeArguments),
     /// Run a datanode in the foreground
@@ -136,6 +159,17 @@ pub fn main() -> i32 {
 fn run(verb: Verb) -> i32 {
     match verb {
         Verb::Dev(arguments) => report(dev::run(&arguments.into())),
+        Verb::Agent(common) => report(agent::agent(&common)),
+        Verb::Validate(common) => agent::validate(&common),
+        Verb::Render(arguments) => report(agent::render(&arguments)),
+        Verb::Diff(common) => agent::diff(&common),
+        Verb::Status(common) => report(agent::status(&common)),
+        Verb::Generations(common) => report(agent::generations(&common)),
+        Verb::Rollback(arguments) => report(agent::rollback(&arguments)),
+        Verb::Restart(arguments) => report(agent::restart(&arguments)),
+        Verb::Freeze(common) => report(agent::freeze(&common, true)),
+        Verb::Thaw(common) => report(agent::freeze(&common, false)),
+        Verb::History(arguments) => report(agent::history(&arguments)),
         Verb::Namenode(arguments) => report(daemons::namenode(arguments)),
         Verb::Datanode(arguments) => report(daemons::datanode(&arguments)),
         Verb::Envtoconf(arguments) => report(envtoconf::run(&arguments)),

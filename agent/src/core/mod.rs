@@ -11,6 +11,12 @@
 //!   starting it again would change nothing.
 //! - Units whose wanted configuration differs from the one they run with are restarted one at a
 //!   time; the next waits until the last one is ready again (or its patience is over).
+//! - A value that the daemon can read again is reloaded; a reload that fails becomes a restart.
+//! - A unit is "good" with a configuration once a probe said so. One that dies or stays unready
+//!   with a new configuration while a good one is known goes back to the good one, without blame.
+//! - Where `exhausts` is set, failures in a row end everything at any time, so that whoever started
+//!   the agent can act; only a long run starts the count over.
+//! - A held unit (what it waits for is not there) is not started.
 //! - Stopping goes rank by rank: a rank is asked to stop only after all lower ones are gone.
 //!   What does not stop in time is killed.
 
@@ -47,6 +53,13 @@ pub struct Policy {
     pub ready_patience_ms: Millis,
     /// Units of a lower rank stop first.
     pub stop_rank: u8,
+    /// Deaths before "ready" with a new configuration, after which the last good one comes back;
+    /// 0 means never.
+    pub trial_failures: u32,
+    /// How long a process must run before its configuration counts as good.
+    pub good_after_ms: Millis,
+    /// Whether `failures_max` counts after the first "ready" of all too.
+    pub exhausts: bool,
 }
 
 impl Default for Policy {
@@ -59,6 +72,9 @@ impl Default for Policy {
             stop_timeout_ms: 15_000,
             ready_patience_ms: 30_000,
             stop_rank: 0,
+            trial_failures: 0,
+            good_after_ms: 0,
+            exhausts: false,
         }
     }
 }
@@ -77,6 +93,16 @@ pub enum Exit {
 pub enum Event {
     /// The unit's configuration on disk is now the one of this token.
     Wanted(UnitId, Token),
+    /// What a reload is enough for is now this on disk. Comes before the `Wanted` it belongs to.
+    Reloadable(UnitId, Token),
+    /// A configuration its program was well with, known from the disk, and its reload part.
+    Good(UnitId, Token, Token),
+    /// Whether something it waits for is not there yet.
+    Held(UnitId, bool),
+    /// The operator wants it restarted.
+    Restart(UnitId),
+    /// The daemon read its files again, or could not.
+    Reloaded(UnitId, bool),
     /// The process asked for runs.
     Started(UnitId),
     /// The process asked for could not be made.
@@ -102,6 +128,12 @@ pub enum Action {
     Kill(UnitId),
     /// Ask whether it is healthy. Answered by `Health`.
     Probe(UnitId),
+    /// Tell the daemon to read its files again. Answered by `Reloaded`.
+    Reload(UnitId),
+    /// What is on disk does it good; remember that.
+    Good(UnitId),
+    /// What is on disk does it no good; put the last good files back.
+    RollBack(UnitId),
     /// All units are ready for the first time.
     AllReady,
     /// A line for the operator.
@@ -117,6 +149,8 @@ pub enum Note {
     Died(Exit, Millis),
     /// It is stopped to take up new configuration.
     Restarting,
+    /// It could not read its files again and is restarted for them.
+    ReloadFailed,
     /// It runs and is ready again.
     Ready,
     /// It did not stop in time.
@@ -160,6 +194,7 @@ enum State {
     Running {
         since: Millis,
         token: Token,
+        reload: Token,
         ready: bool,
         next_probe: Millis,
         probing: bool,
@@ -176,6 +211,16 @@ struct Unit {
     backoff: Backoff,
     failures: u32,
     wanted: Option<Token>,
+    /// The reload part of what is wanted.
+    reload: Token,
+    /// What it was last well with: both parts.
+    good: Option<(Token, Token)>,
+    /// Deaths with the configuration on trial.
+    trial_deaths: u32,
+    /// Not to be started yet.
+    held: bool,
+    /// To be restarted although nothing changed.
+    forced: bool,
     state: State,
     /// Stopped by us for new configuration: comes back without a pause and without blame.
     restarting: bool,
@@ -188,6 +233,19 @@ impl Unit {
 
     fn ready(&self) -> bool {
         matches!(self.state, State::Running { ready: true, .. })
+    }
+
+    /// Whether it could go back from what is wanted to something that did it good.
+    fn on_trial(&self) -> bool {
+        let wanted = self.wanted.map(|token| (token, self.reload));
+        self.policy.trial_failures > 0 && self.good.is_some() && self.good != wanted
+    }
+
+    /// Wants the last good configuration again.
+    fn go_back(&mut self, id: UnitId, actions: &mut Vec<Action>) {
+        let Some((token, reload)) = self.good else { return };
+        (self.wanted, self.reload, self.trial_deaths) = (Some(token), reload, 0);
+        actions.push(Action::RollBack(id));
     }
 }
 
@@ -217,6 +275,11 @@ impl Supervisor {
             policy,
             failures: 0,
             wanted: None,
+            reload: 0,
+            good: None,
+            trial_deaths: 0,
+            held: false,
+            forced: false,
             state: State::Waiting { until: 0 },
             restarting: false,
         };
@@ -246,10 +309,15 @@ impl Supervisor {
     /// When `step` wants to be called next if nothing happens.
     pub fn deadline(&self) -> Option<Millis> {
         let of_unit = |unit: &Unit| match unit.state {
-            State::Waiting { until } if self.ending.is_none() && unit.wanted.is_some() => {
+            State::Waiting { until }
+                if self.ending.is_none() && unit.wanted.is_some() && !unit.held =>
+            {
                 Some(until)
             }
             State::Waiting { .. } | State::Spawning { .. } => None,
+            State::Running { since, ready: false, probing: true, .. } if unit.on_trial() => {
+                Some(since + unit.policy.ready_patience_ms)
+            }
             State::Running { probing: true, .. } => None,
             State::Running { next_probe, .. } => Some(next_probe),
             State::Stopping { killed: true, .. } => None,
@@ -263,12 +331,23 @@ impl Supervisor {
         match *event {
             Event::Tick => {}
             Event::Wanted(id, token) => self.units[id].wanted = Some(token),
+            Event::Reloadable(id, token) => self.units[id].reload = token,
+            Event::Good(id, token, reload) => self.units[id].good = Some((token, reload)),
+            Event::Held(id, held) => self.units[id].held = held,
+            Event::Restart(id) => self.units[id].forced = true,
+            Event::Reloaded(id, done) => {
+                if !done {
+                    self.units[id].forced = true;
+                    actions.push(Action::Note(id, Note::ReloadFailed));
+                }
+            }
             Event::Started(id) => {
                 let unit = &mut self.units[id];
                 if let State::Spawning { token } = unit.state {
                     unit.state = State::Running {
                         since: now,
                         token,
+                        reload: unit.reload,
                         ready: false,
                         next_probe: now,
                         probing: false,
@@ -288,15 +367,25 @@ impl Supervisor {
     fn health(&mut self, now: Millis, id: UnitId, healthy: bool, actions: &mut Vec<Action>) {
         let announced = self.announced;
         let unit = &mut self.units[id];
-        let State::Running { since, ready, next_probe, probing, .. } = &mut unit.state else {
+        let State::Running { since, token, reload, ready, next_probe, probing } = &mut unit.state
+        else {
             return;
         };
         *probing = false;
         let came_up = healthy && !*ready;
         *ready = healthy;
         *next_probe = now + if healthy { PROBE_READY_MS } else { probe_interval(now - *since) };
+        let runs_with = Some((*token, *reload));
+        let long_enough = now - *since >= unit.policy.good_after_ms;
+        if healthy && long_enough && unit.policy.trial_failures > 0 && unit.good != runs_with {
+            unit.good = runs_with;
+            unit.trial_deaths = 0;
+            actions.push(Action::Good(id));
+        }
         if came_up {
-            unit.failures = 0;
+            if !unit.policy.exhausts {
+                unit.failures = 0;
+            }
             if announced {
                 actions.push(Action::Note(id, Note::Ready));
             }
@@ -313,12 +402,24 @@ impl Supervisor {
             && now - since >= unit.policy.reset_after_ms
         {
             unit.backoff.reset();
+            if unit.policy.exhausts {
+                unit.failures = 0;
+            }
         }
         self.failed(now, id, exit, actions);
     }
 
     fn failed(&mut self, now: Millis, id: UnitId, exit: Exit, actions: &mut Vec<Action>) {
+        let ending = self.ending.is_some();
         let unit = &mut self.units[id];
+        if !ending && unit.on_trial() {
+            unit.trial_deaths += 1;
+            if exit == Exit::Code(EXIT_USAGE) || unit.trial_deaths >= unit.policy.trial_failures {
+                unit.state = State::Waiting { until: now };
+                unit.go_back(id, actions);
+                return;
+            }
+        }
         unit.failures += 1;
         let pause = unit.backoff.pause();
         unit.state = State::Waiting { until: now + pause };
@@ -327,7 +428,9 @@ impl Supervisor {
         }
         if !self.announced && exit == Exit::Code(EXIT_USAGE) {
             self.ending = Some(Outcome::Refused(id));
-        } else if !self.announced && unit.failures >= unit.policy.failures_max {
+        } else if (!self.announced || unit.policy.exhausts)
+            && unit.failures >= unit.policy.failures_max
+        {
             self.ending = Some(Outcome::GaveUp(id));
         } else {
             actions.push(Action::Note(id, Note::Died(exit, pause)));
@@ -341,6 +444,7 @@ impl Supervisor {
         if let Some(outcome) = self.ending {
             self.wind_down(now, outcome, actions);
         } else {
+            self.judge_trials(now, actions);
             self.take_turns(now, actions);
             self.start_and_probe(now, actions);
             if !self.announced && !self.units.is_empty() && self.units.iter().all(Unit::ready) {
@@ -349,6 +453,18 @@ impl Supervisor {
             }
         }
         self.kill_overdue(now, actions);
+    }
+
+    /// Sends units back that did not get ready with a new configuration in time.
+    fn judge_trials(&mut self, now: Millis, actions: &mut Vec<Action>) {
+        for (id, unit) in self.units.iter_mut().enumerate() {
+            let State::Running { since, ready: false, .. } = unit.state else { continue };
+            if unit.on_trial() && now - since >= unit.policy.ready_patience_ms {
+                unit.go_back(id, actions);
+                // Also where only its reload part differs: it must come up afresh.
+                unit.forced = true;
+            }
+        }
     }
 
     /// Lets one unit at a time stop for new configuration.
@@ -362,13 +478,16 @@ impl Supervisor {
             self.turn = None;
         }
         let stale = |unit: &Unit| match unit.state {
-            State::Running { token, .. } => unit.wanted.is_some_and(|wanted| wanted != token),
+            State::Running { token, .. } => {
+                unit.forced || unit.wanted.is_some_and(|wanted| wanted != token)
+            }
             _ => false,
         };
         let Some(id) = self.units.iter().position(stale) else { return };
         let patience = self.units[id].policy.ready_patience_ms;
         self.turn = Some(Turn { unit: id, until: now + patience });
         self.units[id].restarting = true;
+        self.units[id].forced = false;
         actions.push(Action::Note(id, Note::Restarting));
         self.terminate(now, id, actions);
     }
@@ -376,10 +495,17 @@ impl Supervisor {
     fn start_and_probe(&mut self, now: Millis, actions: &mut Vec<Action>) {
         for (id, unit) in self.units.iter_mut().enumerate() {
             match (&mut unit.state, unit.wanted) {
-                (State::Waiting { until }, Some(token)) if *until <= now => {
+                (State::Waiting { until }, Some(token)) if *until <= now && !unit.held => {
                     unit.restarting = false;
+                    unit.forced = false;
                     unit.state = State::Spawning { token };
                     actions.push(Action::Spawn(id));
+                }
+                (State::Running { token, reload, ready: true, .. }, Some(wanted))
+                    if *token == wanted && *reload != unit.reload && !unit.forced =>
+                {
+                    *reload = unit.reload;
+                    actions.push(Action::Reload(id));
                 }
                 (State::Running { next_probe, probing, .. }, _)
                     if *next_probe <= now && !*probing =>

@@ -1,6 +1,8 @@
 //! Tables: at this time this happens, and this is done about it.
 
-use super::Action::{AllReady, Finish, Kill, Note as Say, Probe, Spawn, Terminate};
+use super::Action::{
+    AllReady, Finish, Good, Kill, Note as Say, Probe, Reload, RollBack, Spawn, Terminate,
+};
 use super::Event::{Exited, Health, SpawnFailed, Started, Stop, Tick, Wanted};
 use super::*;
 
@@ -21,6 +23,9 @@ fn policy() -> Policy {
         stop_timeout_ms: 1_000,
         ready_patience_ms: 2_000,
         stop_rank: 0,
+        trial_failures: 0,
+        good_after_ms: 0,
+        exhausts: false,
     }
 }
 
@@ -251,6 +256,145 @@ fn a_change_during_the_start_is_taken_up_after_it() {
             (0, Wanted(0, 2), &[]),
             (1, Started(0), &[Say(0, Note::Restarting), Terminate(0)]),
             (2, Exited(0, Exit::Code(0)), &[Spawn(0)]),
+        ],
+    );
+}
+
+fn careful() -> Supervisor {
+    let policy = Policy { trial_failures: 2, exhausts: true, ..policy() };
+    let mut supervisor = Supervisor::new([policy]);
+    check(
+        &mut supervisor,
+        &[
+            (0, Wanted(0, 1), &[Spawn(0)]),
+            (1, Started(0), &[Probe(0)]),
+            (2, Health(0, true), &[Good(0), AllReady]),
+        ],
+    );
+    supervisor
+}
+
+#[test]
+fn a_bad_configuration_goes_back() {
+    let mut supervisor = careful();
+    let died = Say(0, Note::Died(Exit::Code(1), 100));
+    check(
+        &mut supervisor,
+        &[
+            (10, Wanted(0, 2), &[Say(0, Note::Restarting), Terminate(0)]),
+            (11, Exited(0, Exit::Code(0)), &[Spawn(0)]),
+            (12, Started(0), &[Probe(0)]),
+            (13, Exited(0, Exit::Code(1)), &[died]),
+            (113, Tick, &[Spawn(0)]),
+            (114, Started(0), &[Probe(0)]),
+            (115, Exited(0, Exit::Code(1)), &[RollBack(0), Spawn(0)]),
+            (116, Started(0), &[Probe(0)]),
+            (117, Health(0, true), &[Say(0, Note::Ready)]),
+        ],
+    );
+}
+
+#[test]
+fn a_refused_configuration_goes_back_at_once() {
+    let mut supervisor = careful();
+    check(
+        &mut supervisor,
+        &[
+            (10, Wanted(0, 2), &[Say(0, Note::Restarting), Terminate(0)]),
+            (11, Exited(0, Exit::Code(0)), &[Spawn(0)]),
+            (12, Started(0), &[Probe(0)]),
+            (13, Exited(0, Exit::Code(2)), &[RollBack(0), Spawn(0)]),
+        ],
+    );
+    // Also before anything was ready, where the disk knows a good one.
+    let policy = Policy { trial_failures: 2, ..policy() };
+    let mut supervisor = Supervisor::new([policy]);
+    check(
+        &mut supervisor,
+        &[
+            (0, Event::Good(0, 1, 0), &[]),
+            (0, Wanted(0, 2), &[Spawn(0)]),
+            (1, Started(0), &[Probe(0)]),
+            (2, Exited(0, Exit::Code(2)), &[RollBack(0), Spawn(0)]),
+            (3, Started(0), &[Probe(0)]),
+            (4, Exited(0, Exit::Code(2)), &[Finish(Outcome::Refused(0))]),
+        ],
+    );
+}
+
+#[test]
+fn never_ready_with_the_new_configuration_goes_back() {
+    let mut supervisor = careful();
+    check(
+        &mut supervisor,
+        &[
+            (10, Wanted(0, 2), &[Say(0, Note::Restarting), Terminate(0)]),
+            (11, Exited(0, Exit::Code(0)), &[Spawn(0)]),
+            (12, Started(0), &[Probe(0)]),
+            (2_000, Tick, &[]),
+        ],
+    );
+    assert_eq!(supervisor.deadline(), Some(2_010));
+    let actions = supervisor.step(2_012, &Tick);
+    assert_eq!(actions, [RollBack(0), Say(0, Note::Restarting), Terminate(0)]);
+}
+
+#[test]
+fn what_can_be_reloaded_is() {
+    let mut supervisor = careful();
+    check(
+        &mut supervisor,
+        &[
+            (10, Event::Reloadable(0, 5), &[Reload(0)]),
+            (11, Wanted(0, 1), &[]),
+            (12, Event::Reloaded(0, true), &[]),
+            (2_002, Tick, &[Probe(0)]),
+            (2_003, Health(0, true), &[Good(0)]),
+            (2_010, Event::Reloadable(0, 6), &[Reload(0)]),
+            (
+                2_011,
+                Event::Reloaded(0, false),
+                &[Say(0, Note::ReloadFailed), Say(0, Note::Restarting), Terminate(0)],
+            ),
+            (2_012, Exited(0, Exit::Code(0)), &[Spawn(0)]),
+        ],
+    );
+}
+
+#[test]
+fn the_budget_ends_everything() {
+    let mut supervisor = careful();
+    let mut now = 10;
+    for pause in [100, 200, 300] {
+        let died = Say(0, Note::Died(Exit::Code(1), pause));
+        check(
+            &mut supervisor,
+            &[
+                (now, Exited(0, Exit::Code(1)), &[died]),
+                (now + pause, Tick, &[Spawn(0)]),
+                (now + pause, Started(0), &[Probe(0)]),
+                (now + pause, Health(0, true), &[Say(0, Note::Ready)]),
+            ],
+        );
+        now += pause + 1;
+    }
+    check(&mut supervisor, &[(now, Exited(0, Exit::Code(1)), &[Finish(Outcome::GaveUp(0))])]);
+}
+
+#[test]
+fn a_held_unit_waits_and_an_operator_restarts() {
+    let mut supervisor = Supervisor::new([policy()]);
+    check(
+        &mut supervisor,
+        &[
+            (0, Event::Held(0, true), &[]),
+            (0, Wanted(0, 1), &[]),
+            (5_000, Tick, &[]),
+            (6_000, Event::Held(0, false), &[Spawn(0)]),
+            (6_001, Started(0), &[Probe(0)]),
+            (6_002, Health(0, true), &[AllReady]),
+            (6_003, Event::Restart(0), &[Say(0, Note::Restarting), Terminate(0)]),
+            (6_004, Exited(0, Exit::Code(0)), &[Spawn(0)]),
         ],
     );
 }

@@ -12,10 +12,10 @@ use hdfs_edge::keys::{self, Change};
 use serde_json::json;
 
 use super::plan::{PREFIX, Plan, Recipe, Role};
-use crate::actuators::generations::Files;
 use crate::actuators::ports::Port;
 use crate::core::Token;
 use crate::driver::Wanted;
+use crate::engine::{File, Files};
 use crate::render::{Format, Templates};
 use crate::sources::Snapshot;
 use crate::sources::environment::EnvironmentFile;
@@ -55,7 +55,7 @@ fn compute_one(
     let effective = layers::effective(&unit.target, &unit.defaults, PREFIX, snapshot, environment)
         .map_err(|error| error.to_string())?;
     let files = render(unit, &effective, snapshot, templates)?;
-    let texts = FILES.iter().filter_map(|name| Some((*name, files.get(*name)?.as_str())));
+    let texts = FILES.iter().filter_map(|name| Some((*name, files.get(*name)?.text()?)));
     let config = Config::from_texts(Path::new(""), texts)
         .map_err(|error| blame(unit, &effective, &error))?;
     let ports: Vec<Port> = unit
@@ -69,7 +69,7 @@ fn compute_one(
         .collect();
     let health = ports.first().map(|port| reachable(&port.address));
     Ok(Computed {
-        wanted: Wanted { files, token: token(unit.role, &config), health },
+        wanted: Wanted { files, token: token(unit.role, &config), health, ..Wanted::default() },
         ports,
         default_fs: config.raw("fs.defaultFS").unwrap_or_default(),
         names: config
@@ -86,7 +86,9 @@ fn render(
     snapshot: &Snapshot,
     templates: &Templates,
 ) -> Result<Files, String> {
-    let mut files: Files = effective.verbatim.clone();
+    let verbatim = effective.verbatim.iter();
+    let mut files: Files =
+        verbatim.map(|(name, text)| (name.clone(), File::plain(text.as_str()))).collect();
     for name in effective.files.keys() {
         let properties = effective.properties(name);
         let template = format!("templates/{name}.hbs");
@@ -109,7 +111,7 @@ fn render(
                  file whole"
             )),
         };
-        files.insert(name.clone(), rendered?);
+        files.insert(name.clone(), File::plain(rendered?));
     }
     Ok(files)
 }
@@ -188,6 +190,10 @@ mod tests {
         compute(&plan(), &owned(stored), &environment::parse(owned(variables)))
     }
 
+    fn text_of<'w>(wanted: &'w Wanted, name: &str) -> &'w str {
+        wanted.files[name].text().unwrap()
+    }
+
     /// Names of the units whose token changes with these settings.
     fn restarted(stored: &[(&str, &str)], variables: &[(&str, &str)]) -> Vec<String> {
         let before = compute_with(&[], &[]).unwrap();
@@ -229,8 +235,8 @@ mod tests {
         let wanted =
             compute_with(&[("conf/hdfs/hdfs-site.xml/dfs.replication", "1")], &[]).unwrap();
         for unit in &wanted {
-            assert!(unit.wanted.files["core-site.xml"].contains("hdfs://127.0.0.1:8020"));
-            assert!(unit.wanted.files["hdfs-site.xml"].contains("<value>1</value>"));
+            assert!(text_of(&unit.wanted, "core-site.xml").contains("hdfs://127.0.0.1:8020"));
+            assert!(text_of(&unit.wanted, "hdfs-site.xml").contains("<value>1</value>"));
         }
         assert_eq!(wanted[0].wanted.health.as_deref(), Some("127.0.0.1:9870"));
         assert_eq!(wanted[2].ports[1].address, "127.0.0.1:9876");
@@ -253,7 +259,9 @@ mod tests {
         let text = "<configuration>{{#each properties}}<property><name>{{@key}}</name>\
                     <value>{{xml this}}</value></property>{{/each}}</configuration>";
         let wanted = compute_with(&[("templates/hdfs-site.xml.hbs", text)], &[]).unwrap();
-        assert!(wanted[0].wanted.files["hdfs-site.xml"].starts_with("<configuration><property>"));
+        assert!(
+            text_of(&wanted[0].wanted, "hdfs-site.xml").starts_with("<configuration><property>")
+        );
         let plain = compute_with(&[], &[]).unwrap();
         assert_eq!(
             wanted[0].wanted.token, plain[0].wanted.token,

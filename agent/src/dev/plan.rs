@@ -167,7 +167,11 @@ impl Plan {
         let words = [recipe.role.name(), "--log", log_name(self.log), "--conf"];
         let arguments =
             words.into_iter().map(OsString::from).chain([link.clone().into_os_string()]);
-        let program = Program { path: launcher.to_owned(), arguments: arguments.collect() };
+        let program = Program {
+            path: launcher.to_owned(),
+            arguments: arguments.collect(),
+            ..Program::default()
+        };
         // Datanodes stop before the namenode they report to.
         let stop_rank = u8::from(recipe.role == Role::Namenode);
         Unit {

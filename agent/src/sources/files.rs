@@ -4,13 +4,14 @@
 //! line break at the end of a file is not part of the value, since editors add one. Names that
 //! editors use while saving (`.x.swp`, `x~`, `#x#`) are not keys. Nothing here writes.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use notify::Watcher as _;
 
-use super::{KEYS_MAX, Snapshot, VALUE_BYTES_MAX};
+use super::{Entry, KEYS_MAX, Snapshot, VALUE_BYTES_MAX};
 
 /// Deepest nesting of folders below the root; a link that points upwards ends here.
 const DEPTH_MAX: usize = 16;
@@ -59,9 +60,27 @@ impl FileStore {
     /// A file that cannot be read or is no text within the bounds. A file that vanishes while
     /// reading is simply absent.
     pub fn read(&self) -> Result<Snapshot, StoreError> {
-        let mut snapshot = Snapshot::new();
-        self.read_folder(&self.root, "", 0, &mut snapshot)?;
-        Ok(snapshot)
+        let mut bytes = BTreeMap::new();
+        self.read_folder(&self.root, "", 0, &mut bytes)?;
+        let text = |(key, value): (String, Vec<u8>)| match String::from_utf8(value) {
+            Ok(value) => Ok((key, value)),
+            Err(_) => Err(StoreError::Value {
+                path: self.path_of(&key),
+                what: "the value is not UTF-8 text".to_owned(),
+            }),
+        };
+        bytes.into_iter().map(text).collect()
+    }
+
+    /// Every key, with values of any bytes, as entries of the store's index `modified`.
+    ///
+    /// # Errors
+    /// As [`FileStore::read`], but for the text.
+    pub fn entries(&self, modified: u64) -> Result<BTreeMap<String, Entry>, StoreError> {
+        let mut bytes = BTreeMap::new();
+        self.read_folder(&self.root, "", 0, &mut bytes)?;
+        let entry = |(key, value)| (key, Entry { value, flags: 0, modified });
+        Ok(bytes.into_iter().map(entry).collect())
     }
 
     fn read_folder(
@@ -69,7 +88,7 @@ impl FileStore {
         folder: &Path,
         prefix: &str,
         depth: usize,
-        snapshot: &mut Snapshot,
+        snapshot: &mut BTreeMap<String, Vec<u8>>,
     ) -> Result<(), StoreError> {
         if depth > DEPTH_MAX {
             return Err(StoreError::Value {
@@ -144,7 +163,7 @@ fn is_scratch(name: &str) -> bool {
 }
 
 /// The value, or nothing when the file vanished.
-fn read_value(path: &Path) -> Result<Option<String>, StoreError> {
+fn read_value(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
     let failed = |source| StoreError::Read { path: path.to_owned(), source };
     let mut file = match fs::File::open(path) {
         Ok(file) => file,
@@ -158,17 +177,13 @@ fn read_value(path: &Path) -> Result<Option<String>, StoreError> {
         let what = format!("the value is longer than {VALUE_BYTES_MAX} bytes");
         return Err(StoreError::Value { path: path.to_owned(), what });
     }
-    let mut value = String::from_utf8(bytes).map_err(|_| StoreError::Value {
-        path: path.to_owned(),
-        what: "the value is not UTF-8 text".to_owned(),
-    })?;
-    if value.ends_with('\n') {
-        value.pop();
-        if value.ends_with('\r') {
-            value.pop();
+    if bytes.ends_with(b"\n") && std::str::from_utf8(&bytes).is_ok() {
+        bytes.pop();
+        if bytes.ends_with(b"\r") {
+            bytes.pop();
         }
     }
-    Ok(Some(value))
+    Ok(Some(bytes))
 }
 
 #[cfg(test)]

@@ -1,3 +1,4 @@
 //! The agent with real child processes: shells that do as they are told, no Hadoop.
 
+mod agent;
 mod supervision;

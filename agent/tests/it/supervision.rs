@@ -116,6 +116,7 @@ fn unit(root: &Path, name: &str) -> Unit {
         program: Some(Program {
             path: "/bin/sh".into(),
             arguments: vec![script.into(), root.as_os_str().to_owned()],
+            ..Program::default()
         }),
         policy: Policy {
             backoff_ms: 50,

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use hdfs_edge::config::Config;
 use hdfs_edge::daemon::{self, Failure};
 use hdfs_edge::http::{self, Health, Pages};
+use hdfs_edge::keys::{self, Daemon};
+use hdfs_edge::live::Live;
 use hdfs_edge::metrics::Registry;
 use hdfs_edge::rpc::{self, Metrics};
 use hdfs_edge::{groups, net};
@@ -194,7 +196,8 @@ async fn until_stopped(mut stopped: watch::Receiver<bool>) {
 async fn life(life: Life) -> Result<(), Failure> {
     let Life { settings, config, sockets, folders, ports, health, stopped } = life;
     let registry = Registry::default();
-    let pages = Pages { config: Arc::clone(&config), health: health.clone(), registry };
+    let live = Live::new(Daemon::Datanode, Arc::clone(&config));
+    let pages = Pages { config: live.clone(), health: health.clone(), registry };
     let registry = pages.registry.clone();
     let web = http::serve(
         sockets.http,
@@ -226,7 +229,8 @@ async fn life(life: Life) -> Result<(), Failure> {
         settings.sync_on_close,
         settings.failed_volumes_tolerated,
     );
-    let serving = Serving { settings, link, user, namespace, ports, health, stopped, registry };
+    let serving =
+        Serving { settings, link, user, namespace, ports, health, stopped, registry, live };
     serving.run(store, sockets.transfer, sockets.ipc, uuid).await
 }
 
@@ -240,6 +244,7 @@ struct Serving {
     health: Health,
     stopped: watch::Receiver<bool>,
     registry: Registry,
+    live: Live,
 }
 
 impl Serving {
@@ -257,6 +262,10 @@ impl Serving {
             self.ports.transfer,
             runtime.clone(),
         );
+        let pace = Arc::clone(&transfers);
+        self.live.on_reload(&keys::DFS_DATANODE_BALANCE_BANDWIDTH_PER_SEC, move |config| {
+            pace.pace.set(config.size(&keys::DFS_DATANODE_BALANCE_BANDWIDTH_PER_SEC));
+        });
         let (wishes, wished) = mpsc::channel(WISHES_MAX);
         let (admin_stop, rpc) = (Arc::new(Notify::new()), Arc::new(Metrics::default()));
         let ipc = Ipc {

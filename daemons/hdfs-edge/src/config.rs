@@ -61,6 +61,15 @@ pub enum ConfigError {
     },
 }
 
+/// Names and values of one `*-site.xml` text, in its order, unchecked. `file` is for messages.
+///
+/// # Errors
+/// The text is no Hadoop configuration.
+pub fn properties(file: &Path, text: &str) -> Result<Vec<(String, String)>, ConfigError> {
+    let found = xml::parse(file, text)?;
+    Ok(found.into_iter().map(|property| (property.name, property.value)).collect())
+}
+
 /// One value with its origin.
 #[derive(Debug, Clone)]
 struct Entry {

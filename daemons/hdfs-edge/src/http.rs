@@ -14,12 +14,12 @@ use axum::Router;
 use axum::extract::{Query, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use parking_lot::RwLock;
 use serde_json::json;
 
-use crate::config::Config;
 use crate::daemon;
+use crate::live::Live;
 use crate::metrics::Registry;
 
 pub use guard::{Bounds, Peer};
@@ -53,8 +53,8 @@ impl Health {
 /// What the common pages show.
 #[derive(Debug, Clone)]
 pub struct Pages {
-    /// The loaded configuration.
-    pub config: Arc<Config>,
+    /// The configuration in force.
+    pub config: Live,
     /// Whether the daemon can do its work.
     pub health: Health,
     /// What the daemon counts.
@@ -68,7 +68,8 @@ pub fn parameter<'a>(query: &'a [(String, String)], name: &str) -> Option<&'a st
     query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
 }
 
-/// The pages every daemon has: `/healthz /jmx /prom /metrics /conf /logLevel /stacks`.
+/// The pages every daemon has: `/healthz /jmx /prom /metrics /conf /logLevel /stacks`, and
+/// `POST /reload`, which has the daemon read its files again.
 pub fn common_pages(pages: Pages) -> Router {
     Router::new()
         .route("/healthz", get(healthz))
@@ -77,6 +78,7 @@ pub fn common_pages(pages: Pages) -> Router {
         .route("/metrics", get(metrics))
         .route("/conf", get(conf))
         .route("/logLevel", get(log_level))
+        .route("/reload", post(reload))
         .route("/stacks", get(stacks))
         .with_state(Arc::new(pages))
 }
@@ -113,7 +115,7 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 async fn healthz(State(pages): State<Arc<Pages>>) -> Response {
     let ready = pages.health.is_ready();
     let reason = pages.health.reason.read().clone();
-    let body = json!({ "ready": ready, "config": pages.config.hash(), "reason": reason });
+    let body = json!({ "ready": ready, "config": pages.config.get().hash(), "reason": reason });
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, answer(JSON, format!("{body}\n"))).into_response()
 }
@@ -146,6 +148,7 @@ async fn conf(State(pages): State<Arc<Pages>>, Query(query): Parameters) -> Resp
     let wanted = parameter(&query, "name");
     let all: Vec<_> = pages
         .config
+        .get()
         .effective()
         .into_iter()
         .filter(|(name, ..)| wanted.is_none_or(|wanted| wanted == name))
@@ -198,6 +201,21 @@ fn is_secret(name: &str) -> bool {
         &["secret", "password", "ssl.keystore.pass", "credential", "session.token"];
     let name = name.to_ascii_lowercase();
     ENDS.iter().any(|end| name.ends_with(end)) || name.contains("secret.key")
+}
+
+/// 200 when the daemon now runs with its files as they are; 409 when it would have to be restarted
+/// for that, or when they are wrong. There is nothing to protect: the files are the daemon's own.
+async fn reload(State(pages): State<Arc<Pages>>) -> Response {
+    let live = pages.config.clone();
+    let outcome = tokio::task::spawn_blocking(move || live.reload()).await;
+    match outcome.unwrap_or_else(|error| Err(error.to_string())) {
+        Ok(changed) => {
+            tracing::info!(?changed, "the configuration was read again");
+            let body = json!({ "config": pages.config.get().hash(), "changed": changed });
+            answer(JSON, format!("{body}\n"))
+        }
+        Err(reason) => (StatusCode::CONFLICT, format!("{reason}\n")).into_response(),
+    }
 }
 
 async fn log_level(Query(query): Parameters) -> Response {

@@ -7,6 +7,7 @@ pub mod disk;
 pub mod groups;
 pub mod http;
 pub mod keys;
+pub mod live;
 pub mod metrics;
 pub mod net;
 pub mod rpc;

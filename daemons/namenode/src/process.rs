@@ -13,6 +13,8 @@ use hdfs_edge::config::Config;
 use hdfs_edge::daemon::{self, Failure};
 use hdfs_edge::groups::Groups;
 use hdfs_edge::http::{self, Health, Pages};
+use hdfs_edge::keys::Daemon;
+use hdfs_edge::live::Live;
 use hdfs_edge::metrics::Registry;
 use hdfs_edge::{keys, net, rpc};
 use parking_lot::{Mutex, RwLock};
@@ -158,7 +160,7 @@ impl Running {
         let registry = Registry::default();
         beans::register(&registry, server);
         let health = server.health.clone();
-        let pages = Pages { config: Arc::new(config), health, registry };
+        let pages = Pages { config: Live::new(Daemon::Namenode, config), health, registry };
         let router = http::common_pages(pages).merge(web::pages(server.clone()));
         let pages = http::serve(sockets.http, router, http::Bounds::default(), self.stopped());
         runtime.spawn(async move {

@@ -4,11 +4,13 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use super::*;
+use crate::config::Config;
 use crate::metrics::Bean;
 
 fn pages() -> Pages {
     let pairs = [("dfs.replication", "2"), ("fs.s3a.secret.key", "hush"), ("a", "<&>")];
-    let config = Arc::new(Config::from_pairs(pairs).expect("valid"));
+    let config = Config::from_pairs(pairs).expect("valid");
+    let config = Live::new(crate::keys::Daemon::Namenode, config);
     let registry = Registry::default();
     registry.register(|| vec![Bean::new("NameNode", "FSNamesystem").with("FilesTotal", 3_u64)]);
     Pages { config, health: Health::default(), registry }
@@ -42,7 +44,7 @@ fn every_common_page_answers() {
     assert!(fetch(address, "/healthz").starts_with("HTTP/1.1 503"));
     pages.health.set_ready();
     let healthy = fetch(address, "/healthz");
-    assert!(healthy.starts_with("HTTP/1.1 200") && healthy.contains(&pages.config.hash()));
+    assert!(healthy.starts_with("HTTP/1.1 200") && healthy.contains(&pages.config.get().hash()));
     assert!(fetch(address, "/jmx").contains("\"FilesTotal\": 3"));
     assert!(fetch(address, "/jmx?get=Hadoop:service=NameNode,name=X::Y").contains(" 404 "));
     assert!(fetch(address, "/prom").contains("fs_namesystem_files_total 3"));

@@ -122,7 +122,7 @@ keys! {
         "Where block data is sent and read.";
     DFS_DATANODE_BALANCE_BANDWIDTH_PER_SEC =
         "dfs.datanode.balance.bandwidthPerSec", Kind::Size(1024, i64::MAX),
-        "100m", Restart, [Datanode],
+        "100m", Reload, [Datanode],
         "Limit of balancing in bytes per second.";
     DFS_DATANODE_BALANCE_MAX_CONCURRENT_MOVES =
         "dfs.datanode.balance.max.concurrent.moves", Kind::Integer(1, 100000),

@@ -1,0 +1,300 @@
+//! The agent's verbs: run it, look at it, steer it.
+//!
+//! `validate`, `render`, `diff`, `generations` and `history` work without a running agent;
+//! `status`, `rollback`, `restart`, `freeze` and `thaw` ask the one whose socket the configuration
+//! names.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use hdfs_edge::daemon::Failure;
+use serde_json::json;
+
+use crate::api::client;
+use crate::config::{self, AgentConfig, Scope};
+use crate::engine::diff;
+use crate::run::{self, history};
+
+/// `diff` found changes.
+const EXIT_CHANGES: i32 = 2;
+
+/// What every verb takes.
+#[derive(Debug, Args, Clone)]
+pub(super) struct Common {
+    /// Configuration file or folder; may be given again
+    #[arg(long, value_name = "FILE or DIR", default_value = "/etc/howdah")]
+    config: Vec<PathBuf>,
+    /// Only this unit; may be given again
+    #[arg(long, value_name = "NAME")]
+    unit: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Common {
+    fn options(&self) -> run::Options {
+        run::Options { config: self.config.clone(), units: self.unit.clone() }
+    }
+
+    fn load(&self) -> Result<AgentConfig, Failure> {
+        run::load(&self.options()).map_err(Failure::user)
+    }
+
+    fn ask(&self, method: &str, target: &str) -> Result<String, Failure> {
+        client::ask(&self.load()?.socket, method, target).map_err(Failure::failed)
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RenderArguments {
+    #[command(flatten)]
+    common: Common,
+    /// Write the files into DIR/UNIT/ instead of printing their names
+    #[arg(long, value_name = "DIR")]
+    to: Option<PathBuf>,
+    /// Render and end; taken for clarity, since it always does
+    #[arg(long)]
+    once: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct UnitArguments {
+    #[command(flatten)]
+    common: Common,
+    /// The unit
+    #[arg(value_name = "UNIT")]
+    name: String,
+    /// The generation to go back to [default: the one before]
+    #[arg(value_name = "N")]
+    number: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct HistoryArguments {
+    #[command(flatten)]
+    common: Common,
+    /// Only changes of this key
+    #[arg(long, value_name = "K")]
+    key: Option<String>,
+}
+
+pub(super) fn agent(common: &Common) -> Result<(), Failure> {
+    run::run(&common.options())
+}
+
+/// 0 when the configuration could be used, else 2.
+pub(super) fn validate(common: &Common) -> i32 {
+    let loaded = config::load(&common.config, &Scope::of_process());
+    let problems: Vec<String> = match &loaded {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems.iter().map(ToString::to_string).collect(),
+    };
+    if common.json {
+        println!("{}", json!({ "valid": problems.is_empty(), "problems": problems }));
+    } else if let Ok(config) = &loaded {
+        println!("valid: {} units, {} layers", config.units.len(), config.layers.len());
+    } else {
+        for problem in &problems {
+            eprintln!("howdah: {problem}");
+        }
+    }
+    if problems.is_empty() { 0 } else { super::EXIT_USER }
+}
+
+fn rendered(
+    config: &AgentConfig,
+) -> Result<Vec<(config::UnitConfig, crate::engine::Rendered)>, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::failed)?;
+    runtime.block_on(run::render_once(config)).map_err(Failure::failed)
+}
+
+pub(super) fn render(arguments: &RenderArguments) -> Result<(), Failure> {
+    let config = arguments.common.load()?;
+    let all = rendered(&config)?;
+    let mut refused = Vec::new();
+    for (unit, rendered) in &all {
+        for warning in &rendered.warnings {
+            eprintln!("howdah: {warning}");
+        }
+        if !rendered.usable() {
+            refused.push(format!("{}: {}", unit.name, rendered.refusal()));
+            continue;
+        }
+        if let Some(folder) = &arguments.to {
+            let folder = folder.join(&unit.name);
+            let failed = |error: std::io::Error| {
+                Failure::failed(format!("cannot write {}: {error}", folder.display()))
+            };
+            std::fs::create_dir_all(&folder).map_err(failed)?;
+            let link = folder.join("conf");
+            crate::actuators::generations::Generations::new(&folder, link)
+                .commit(&rendered.files)
+                .map_err(Failure::failed)?;
+        }
+        if arguments.common.json {
+            let files: Vec<_> = rendered
+                .files
+                .iter()
+                .map(|(name, file)| {
+                    let (bytes, mode) = (file.content.0.len(), format!("{:04o}", file.mode));
+                    json!({ "name": name, "bytes": bytes, "secret": file.secret, "mode": mode })
+                })
+                .collect();
+            println!("{}", json!({ "unit": unit.name, "index": rendered.index, "files": files }));
+        } else {
+            for (name, file) in &rendered.files {
+                let secret = if file.secret { " secret" } else { "" };
+                let length = file.content.0.len();
+                println!("{}/{name} {:04o} {length} bytes{secret}", unit.name, file.mode);
+            }
+        }
+    }
+    if refused.is_empty() { Ok(()) } else { Err(Failure::user(refused.join("\n"))) }
+}
+
+/// 0 no change, 2 changes, 1 error.
+pub(super) fn diff(common: &Common) -> i32 {
+    match try_diff(common) {
+        Ok(false) => 0,
+        Ok(true) => EXIT_CHANGES,
+        Err(failure) => {
+            eprintln!("howdah: {}", failure.message);
+            1
+        }
+    }
+}
+
+fn try_diff(common: &Common) -> Result<bool, Failure> {
+    let config = common.load()?;
+    let mut changes = false;
+    for (unit, rendered) in rendered(&config)? {
+        if !rendered.usable() {
+            return Err(Failure::failed(format!("{}: {}", unit.name, rendered.refusal())));
+        }
+        let generations = run::generations(&config, &unit);
+        let current = generations.current();
+        let old = match current {
+            Some(number) => generations.files(number).map_err(Failure::failed)?,
+            None => crate::engine::Files::new(),
+        };
+        let text = diff::diff(&old, &rendered.files);
+        if text.is_empty() {
+            continue;
+        }
+        changes = true;
+        let marks = crate::engine::change::marks(&unit, &rendered.files);
+        let before = current.and_then(|number| generations.meta(number));
+        let action = before.map_or("start".to_owned(), |meta| {
+            format!("{:?}", meta.marks().to(marks)).to_lowercase()
+        });
+        if common.json {
+            println!("{}", json!({ "unit": unit.name, "action": action, "diff": text }));
+        } else {
+            println!("# {}: {action}\n{text}", unit.name);
+        }
+    }
+    Ok(changes)
+}
+
+pub(super) fn status(common: &Common) -> Result<(), Failure> {
+    let answer = common.ask("GET", "/v1/status")?;
+    if common.json {
+        println!("{answer}");
+        return Ok(());
+    }
+    let status: serde_json::Value = serde_json::from_str(&answer).map_err(Failure::failed)?;
+    for (name, error) in status["sources"].as_object().into_iter().flatten() {
+        println!("source {name}: {}", error.as_str().unwrap_or("ok"));
+    }
+    if status["frozen"] == true {
+        println!("frozen: nothing new is taken; howdah thaw resumes");
+    }
+    for unit in status["units"].as_array().into_iter().flatten() {
+        let ready = if unit["ready"] == true { "ready" } else { "not ready" };
+        let text = |field: &str| unit[field].as_str().map(str::to_owned);
+        println!(
+            "{}: {ready}, generation {}, process {}",
+            text("name").unwrap_or_default(),
+            unit["generation"],
+            unit["pid"]
+        );
+        if let Some(number) = unit["rolled_back_to"].as_u64() {
+            println!("  rolled back to generation {number}");
+        }
+        if unit["last_good_in_use"] == true {
+            println!("  runs with its last good generation: the sources did not answer");
+        }
+        if let Some(reason) = text("refused") {
+            println!("  its newest configuration is refused: {reason}");
+        }
+        for warning in unit["warnings"].as_array().into_iter().flatten() {
+            println!("  {}", warning.as_str().unwrap_or_default());
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn generations(common: &Common) -> Result<(), Failure> {
+    let config = common.load()?;
+    for unit in &config.units {
+        let generations = run::generations(&config, unit);
+        let (current, good) = (generations.current(), generations.good());
+        for number in generations.numbers() {
+            let meta = generations.meta(number).unwrap_or_default();
+            let (in_force, is_good) = (Some(number) == current, Some(number) == good);
+            if common.json {
+                let line = json!({
+                    "unit": unit.name, "generation": number, "index": meta.index,
+                    "time": meta.time, "action": meta.reason, "in_force": in_force,
+                    "good": is_good,
+                });
+                println!("{line}");
+                continue;
+            }
+            let marks = [(in_force, " in force"), (is_good, " good")];
+            let marks: String =
+                marks.iter().filter(|(set, _)| *set).map(|(_, word)| *word).collect();
+            let (name, index, action) = (&unit.name, meta.index, &meta.reason);
+            println!("{name} {number} index {index} {action}{marks}");
+        }
+        for told in generations.drift() {
+            eprintln!("howdah: {}: {told}", unit.name);
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn rollback(arguments: &UnitArguments) -> Result<(), Failure> {
+    let to = arguments.number.map(|number| format!("&to={number}")).unwrap_or_default();
+    let target = format!("/v1/rollback?unit={}{to}", arguments.name);
+    arguments.common.ask("POST", &target).map(drop)
+}
+
+pub(super) fn restart(arguments: &UnitArguments) -> Result<(), Failure> {
+    let target = format!("/v1/restart?unit={}", arguments.name);
+    arguments.common.ask("POST", &target).map(drop)
+}
+
+pub(super) fn freeze(common: &Common, frozen: bool) -> Result<(), Failure> {
+    common.ask("POST", if frozen { "/v1/freeze" } else { "/v1/thaw" }).map(drop)
+}
+
+pub(super) fn history(arguments: &HistoryArguments) -> Result<(), Failure> {
+    let config = arguments.common.load()?;
+    let lines = history::read(&config.state_dir, arguments.key.as_deref());
+    for line in lines.map_err(Failure::failed)? {
+        if arguments.common.json {
+            println!("{line}");
+            continue;
+        }
+        let text = |field: &str| line[field].as_str().unwrap_or_default().to_owned();
+        let (time, unit, event) = (text("time"), text("unit"), text("event"));
+        let rest = [text("action"), text("reason"), text("how")].concat();
+        println!("{time} {unit} {event} {rest}\n{}", text("diff"));
+    }
+    Ok(())
+}

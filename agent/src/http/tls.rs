@@ -1,0 +1,66 @@
+//! TLS of the client: whom to trust, and whom to be.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hyper_rustls::ConfigBuilderExt as _;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+
+/// The files of a client's TLS.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tls {
+    /// The authorities to trust; the system's when absent.
+    pub ca_file: Option<PathBuf>,
+    /// The client's own certificate and chain.
+    pub cert_file: Option<PathBuf>,
+    /// Its key.
+    pub key_file: Option<PathBuf>,
+}
+
+/// What rustls needs; an error is one line that names the file.
+pub(super) fn config(tls: &Tls, used: bool) -> Result<ClientConfig, String> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| format!("TLS cannot be set up: {error}"))?;
+    let builder = match &tls.ca_file {
+        Some(path) => builder.with_root_certificates(authorities(path)?),
+        None if used => builder
+            .with_native_roots()
+            .map_err(|error| format!("the system's certificate authorities: {error}"))?,
+        None => builder.with_root_certificates(RootCertStore::empty()),
+    };
+    match (&tls.cert_file, &tls.key_file) {
+        (None, None) => Ok(builder.with_no_client_auth()),
+        (Some(cert), Some(key)) => {
+            let chain = certificates(cert)?;
+            let private = PrivateKeyDer::from_pem_file(key).map_err(named(key))?;
+            builder.with_client_auth_cert(chain, private).map_err(named(key))
+        }
+        (Some(path), None) => Err(format!("{}: a key file must go with it", path.display())),
+        (None, Some(path)) => Err(format!("{}: a certificate must go with it", path.display())),
+    }
+}
+
+fn authorities(path: &Path) -> Result<RootCertStore, String> {
+    let mut store = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        store.add(certificate).map_err(named(path))?;
+    }
+    Ok(store)
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let list = CertificateDer::pem_file_iter(path).map_err(named(path))?;
+    let list = list.collect::<Result<Vec<_>, _>>().map_err(named(path))?;
+    if list.is_empty() {
+        return Err(format!("{}: no certificate in it", path.display()));
+    }
+    Ok(list)
+}
+
+fn named<E: std::fmt::Display>(path: &Path) -> impl Fn(E) -> String + '_ {
+    move |error| format!("{}: {error}", path.display())
+}

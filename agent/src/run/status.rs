@@ -1,0 +1,278 @@
+//! What the agent shows of itself, and what an operator asks of it.
+//!
+//! The driver's task writes; the API reads, and queues commands. No value of a configuration is
+//! ever held here: names, numbers, and lines that the engine has masked.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tokio::sync::Notify;
+
+use super::inputs::Health;
+use crate::config::AgentConfig;
+use crate::core::UnitId;
+use crate::driver::Told;
+use crate::engine::Rendered;
+
+/// What an operator asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// Restart a unit.
+    Restart(UnitId),
+    /// Go back to a generation, or to the one before.
+    RollBack(UnitId, Option<u64>),
+    /// Look again.
+    Wake,
+}
+
+/// One unit, as shown.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct UnitStatus {
+    /// Its name.
+    pub name: String,
+    /// Its role.
+    pub role: String,
+    /// The generation in force.
+    pub generation: Option<u64>,
+    /// The KV index of the last render.
+    pub index: u64,
+    /// Whether it can do its work.
+    pub ready: bool,
+    /// Its process.
+    pub pid: Option<i32>,
+    /// How its process last ended.
+    pub ended: Option<String>,
+    /// Why its newest configuration is not in force.
+    pub refused: Option<String>,
+    /// What its templates miss.
+    pub missing: Vec<String>,
+    /// What is strange about its configuration.
+    pub warnings: Vec<String>,
+    /// The generation it was rolled back to, until the next one.
+    pub rolled_back_to: Option<u64>,
+    /// Whether it runs with its last good generation, since sources are down.
+    pub last_good_in_use: bool,
+    /// Starts of its process.
+    pub starts: u64,
+    /// Renders that could be used, and that could not.
+    pub renders: (u64, u64),
+    #[serde(skip)]
+    render_seconds: f64,
+    #[serde(skip)]
+    since: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    units: Vec<UnitStatus>,
+    commands: Vec<Command>,
+    sources: Health,
+    frozen: bool,
+    complaints: BTreeMap<String, String>,
+}
+
+/// The shared board.
+#[derive(Debug)]
+pub struct Board {
+    cluster: String,
+    frozen_file: PathBuf,
+    changed: Arc<Notify>,
+    state: Mutex<State>,
+}
+
+impl Board {
+    /// A board for these units. Whether the agent is frozen survives its restart.
+    pub fn new(config: &AgentConfig, changed: Arc<Notify>) -> Self {
+        let frozen_file = config.state_dir.join("frozen");
+        let units = super::ordered(config)
+            .into_iter()
+            .map(|unit| UnitStatus {
+                name: unit.name.clone(),
+                role: unit.role.clone(),
+                generation: super::generations(config, unit).current(),
+                ..UnitStatus::default()
+            })
+            .collect();
+        let state = State { units, frozen: frozen_file.exists(), ..State::default() };
+        Self { cluster: config.cluster.clone(), frozen_file, changed, state: Mutex::new(state) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether nothing new is taken.
+    pub fn frozen(&self) -> bool {
+        self.state().frozen
+    }
+
+    /// Stops or resumes taking what is new.
+    ///
+    /// # Errors
+    /// The disk refuses to remember it.
+    pub fn freeze(&self, frozen: bool) -> std::io::Result<()> {
+        if frozen {
+            std::fs::write(&self.frozen_file, b"")?;
+        } else if self.frozen_file.exists() {
+            std::fs::remove_file(&self.frozen_file)?;
+        }
+        self.state().frozen = frozen;
+        self.ask(Command::Wake);
+        Ok(())
+    }
+
+    /// The unit of that name.
+    pub fn unit(&self, name: &str) -> Option<UnitId> {
+        self.state().units.iter().position(|unit| unit.name == name)
+    }
+
+    /// Queues a command and wakes the agent.
+    pub fn ask(&self, command: Command) {
+        self.state().commands.push(command);
+        self.changed.notify_one();
+    }
+
+    /// The commands queued.
+    pub fn commands(&self) -> Vec<Command> {
+        std::mem::take(&mut self.state().commands)
+    }
+
+    /// How the sources do.
+    pub fn sources(&self, health: Health) {
+        self.state().sources = health;
+    }
+
+    /// Whether this render's complaint differs from the unit's last one.
+    pub fn news(&self, unit: &str, rendered: &Rendered) -> bool {
+        let told = format!("{} {:?}", rendered.refusal(), rendered.warnings);
+        self.state().complaints.insert(unit.to_owned(), told.clone()) != Some(told)
+    }
+
+    /// A unit was rendered.
+    pub fn rendered(&self, id: UnitId, rendered: &Rendered, took: Duration) {
+        let mut state = self.state();
+        let unit = &mut state.units[id];
+        unit.index = rendered.index;
+        unit.missing = rendered.missing.iter().cloned().collect();
+        unit.warnings.clone_from(&rendered.warnings);
+        unit.render_seconds += took.as_secs_f64();
+        if rendered.usable() {
+            unit.renders.0 += 1;
+            unit.refused = None;
+        } else {
+            unit.renders.1 += 1;
+            unit.refused = Some(rendered.refusal());
+        }
+    }
+
+    /// A unit starts from its last good generation.
+    pub fn last_good(&self, id: UnitId, used: bool) {
+        self.state().units[id].last_good_in_use = used;
+    }
+
+    /// Something happened to a unit.
+    pub fn told(&self, id: UnitId, told: &Told) {
+        let mut state = self.state();
+        let Some(unit) = state.units.get_mut(id) else { return };
+        match told {
+            Told::Committed { number, .. } => {
+                unit.generation = Some(*number);
+                unit.since = Some(Instant::now());
+                unit.rolled_back_to = None;
+                unit.last_good_in_use = false;
+            }
+            Told::Refused(reason) => unit.refused = Some(reason.clone()),
+            Told::RolledBack(number) => {
+                unit.generation = Some(*number);
+                unit.rolled_back_to = Some(*number);
+            }
+            Told::Started(pid) => {
+                unit.pid = Some(*pid);
+                unit.starts += 1;
+            }
+            Told::Ended(exit) => {
+                (unit.pid, unit.ready) = (None, false);
+                unit.ended = Some(super::ended(*exit));
+            }
+            Told::Ready(ready) => unit.ready = *ready,
+            Told::Restarting | Told::Reloaded(_) => {}
+        }
+    }
+
+    /// Whether every unit is ready and runs what is wanted.
+    pub fn healthy(&self) -> bool {
+        self.state().units.iter().all(|unit| unit.ready || unit.pid.is_none() && unit.starts == 0)
+    }
+
+    /// Everything, for `/v1/status`.
+    pub fn json(&self) -> serde_json::Value {
+        let state = self.state();
+        serde_json::json!({
+            "cluster": self.cluster,
+            "frozen": state.frozen,
+            "sources": state.sources,
+            "units": state.units,
+        })
+    }
+
+    /// Everything, for Prometheus.
+    pub fn metrics(&self) -> String {
+        let state = self.state();
+        let mut text = String::new();
+        let mut family = |name: &str, kind: &str, samples: Vec<(String, f64)>| {
+            let _ = writeln!(text, "# TYPE {name} {kind}");
+            for (labels, value) in samples {
+                let _ = writeln!(text, "{name}{{{labels}}} {value}");
+            }
+        };
+        let each = |value: &dyn Fn(&UnitStatus) -> f64| -> Vec<(String, f64)> {
+            let label = |unit: &UnitStatus| format!("unit=\"{}\"", unit.name);
+            state.units.iter().map(|unit| (label(unit), value(unit))).collect()
+        };
+        let flag = |set: bool| f64::from(u8::from(set));
+        family("agent_generation", "gauge", each(&|u| u.generation.unwrap_or(0) as f64));
+        let age = |u: &UnitStatus| u.since.map_or(0.0, |since| since.elapsed().as_secs_f64());
+        family("agent_generation_age_seconds", "gauge", each(&age));
+        family("agent_watch_index", "gauge", each(&|u| u.index as f64));
+        let mut renders = Vec::new();
+        for unit in &state.units {
+            for (result, count) in [("ok", unit.renders.0), ("refused", unit.renders.1)] {
+                renders.push((format!("unit=\"{}\",result=\"{result}\"", unit.name), count as f64));
+            }
+        }
+        family("agent_render_total", "counter", renders);
+        family("agent_render_seconds_total", "counter", each(&|u| u.render_seconds));
+        family("agent_child_up", "gauge", each(&|u| flag(u.pid.is_some())));
+        family("agent_child_ready", "gauge", each(&|u| flag(u.ready)));
+        let restarts = |u: &UnitStatus| u.starts.saturating_sub(1) as f64;
+        family("agent_child_restarts_total", "counter", each(&restarts));
+        family("agent_missing_keys", "gauge", each(&|u| u.missing.len() as f64));
+        family("agent_last_good_in_use", "gauge", each(&|u| flag(u.last_good_in_use)));
+        family("agent_rolled_back", "gauge", each(&|u| flag(u.rolled_back_to.is_some())));
+        let sources = state.sources.iter();
+        let up = sources.map(|(name, error)| {
+            (format!("source=\"{}\"", name.escape_default()), flag(error.is_none()))
+        });
+        family("agent_source_up", "gauge", up.collect());
+        text
+    }
+}
+
+/// Tells systemd (or whoever set `NOTIFY_SOCKET`) how it goes; nobody listening is fine.
+pub fn sd_notify(state: &str) {
+    use std::os::linux::net::SocketAddrExt as _;
+    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let Ok(socket) = UnixDatagram::unbound() else { return };
+    let text = path.to_string_lossy();
+    let _ = match text.strip_prefix('@') {
+        Some(name) => std::os::unix::net::SocketAddr::from_abstract_name(name)
+            .and_then(|address| socket.send_to_addr(state.as_bytes(), &address)),
+        None => socket.send_to(state.as_bytes(), path),
+    };
+}
