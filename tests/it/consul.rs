@@ -66,7 +66,6 @@ fn consul_changes_outages_and_another_history() {
     let key = "conf/hdfs/hdfs-site.xml/dfs.replication";
     let receiver = watch(&runtime, &client(&consul.address()), &["conf/hdfs/", "conf/hdfs/@dn/"]);
     until_text(&receiver, key, "3", PATIENCE);
-    let index = receiver.borrow().value.as_ref().expect("a value").index;
     consul.put(key, "2");
     until_text(&receiver, key, "2", HEALED);
 
@@ -79,6 +78,7 @@ fn consul_changes_outages_and_another_history() {
     until_text(&receiver, key, "4", HEALED);
     wait::until("no error", HEALED, || receiver.borrow().error.is_none().then_some(()));
 
+    let index = receiver.borrow().value.as_ref().expect("a value").index;
     // Another history: the index goes back, and what was there is not. That is the truth now.
     consul.start_over();
     consul.put(key, "5");

@@ -132,8 +132,10 @@ impl Poll {
             self.recovered = Some(Instant::now());
         }
         if listing.index == self.index {
-            // A server that does not wait must not be asked without a rest.
+            // A server that does not wait must not be asked without a rest. One that stops answers
+            // early too, and may be back with another history before we notice: start over.
             if started.elapsed() < block.wait / 4 {
+                self.index = 0;
                 tokio::time::sleep(self.jitter.pause()).await;
                 self.jitter.reset();
             }
