@@ -76,8 +76,9 @@ pub struct Wanted {
     pub index: u64,
     /// Nothing is known yet: what is on the disk stays, and nothing is started.
     pub absent: bool,
-    /// What is on the disk stays as it is, even where somebody changed it.
-    pub untouched: bool,
+    /// Where somebody changed the files in force they stay so, and it is said, until the unit is to
+    /// have other files.
+    pub report_drift: bool,
     /// A command that must accept the staged files, and its patience.
     pub validate: Option<(Vec<String>, Duration)>,
 }
@@ -473,7 +474,12 @@ impl<'a, W: Wants> Driver<'a, W> {
     async fn commit(&mut self, id: UnitId, wanted: &Wanted) -> Result<(), String> {
         let unit = &self.units[id];
         let generations = &unit.generations;
-        if wanted.untouched && generations.current().is_some() || generations.holds(&wanted.files) {
+        if generations.holds(&wanted.files) {
+            return Ok(());
+        }
+        if wanted.report_drift && generations.put(&wanted.files) {
+            let drift = generations.drift().join(", ");
+            tracing::warn!(unit = unit.name, drift, "files were changed by somebody else");
             return Ok(());
         }
         let failed = |error: crate::actuators::generations::GenerationError| error.to_string();

@@ -275,7 +275,7 @@ impl Agent {
                 planned.quiet.commit(now);
             }
             if !frozen && planned.quiet.take(now) {
-                planned.wanted = wanted(&self.config, unit, rendered);
+                planned.wanted = wanted(unit, rendered);
             } else if frozen && planned.wanted.absent {
                 let generations = generations(&self.config, unit);
                 let in_force = generations.current();
@@ -398,11 +398,9 @@ impl Agent {
 }
 
 /// The state that a usable render asks for.
-fn wanted(config: &AgentConfig, unit: &UnitConfig, rendered: Rendered) -> Wanted {
+fn wanted(unit: &UnitConfig, rendered: Rendered) -> Wanted {
     let marks = change::marks(unit, &rendered.files);
     let validate = unit.validate.as_ref().map(|each| (each.command.clone(), each.timeout));
-    let drifted = matches!(unit.drift, config::Drift::Report)
-        && generations(config, unit).drift().iter().any(|_| true);
     Wanted {
         files: rendered.files,
         token: marks.restart,
@@ -410,7 +408,7 @@ fn wanted(config: &AgentConfig, unit: &UnitConfig, rendered: Rendered) -> Wanted
         health: unit.ready.as_ref().map(|ready| ready.http.clone()),
         index: rendered.index,
         absent: false,
-        untouched: drifted,
+        report_drift: matches!(unit.drift, config::Drift::Report),
         validate,
     }
 }

@@ -170,6 +170,19 @@ impl Generations {
         })
     }
 
+    /// Whether exactly these files were put in force, whatever somebody made of them since.
+    pub fn put(&self, files: &Files) -> bool {
+        let Some(meta) = self.current().and_then(|number| self.meta(number)) else { return false };
+        meta.files.len() == files.len()
+            && files.iter().all(|(name, file)| {
+                meta.files.get(name).is_some_and(|put| {
+                    put.sha256 == hash(&file.content)
+                        && put.mode == file.mode
+                        && put.secret == file.secret
+                })
+            })
+    }
+
     /// The files of a generation, as they are on the disk.
     ///
     /// # Errors

@@ -37,6 +37,9 @@ fn a_hand_edit_is_seen_and_repaired() {
     fs::write(root.path().join("conf/c.xml"), "").unwrap();
     assert_eq!(generations.drift(), ["a.xml was changed", "b.xml is gone", "c.xml was added"]);
     assert!(!generations.holds(&wanted));
+    // Story: with drift only reported, a changed file also kept out new configuration.
+    assert!(generations.put(&wanted));
+    assert!(!generations.put(&files(&[("a.xml", "2"), ("b.xml", "1")])));
     assert!(generations.commit(&wanted).unwrap());
     assert!(generations.holds(&wanted) && generations.drift().is_empty());
 }
