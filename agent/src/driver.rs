@@ -1,8 +1,12 @@
 //! The loop: wait for an event, step the core, perform its actions.
 //!
 //! One task owns everything that changes; helpers only send events. It runs on the main thread,
-//! which is also the thread that makes the children. What the units are and where their wanted
-//! state comes from is somebody else's: see [`Unit`] and [`Wants`].
+//! which is also the thread that makes the children. `files` puts files in force, `agreement`
+//! compares what a daemon says it runs with. What the units are and where their wanted state comes
+//! from is somebody else's: see [`Unit`] and [`Wants`].
+
+mod agreement;
+mod files;
 
 use std::collections::VecDeque;
 use std::io;
@@ -10,17 +14,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hdfs_edge::keys::Change;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 
-use crate::actuators::generations::{Files, Generations, Meta};
-use crate::actuators::health;
+use crate::actuators::generations::{Files, Generations};
+use crate::actuators::health::{self, Said};
 use crate::actuators::process::{self, Group, Program};
 use crate::config::Reload;
 use crate::core::{Action, Event, Exit, Millis, Note, Outcome, Policy, Supervisor, Token, UnitId};
-use crate::engine::change::Marks;
-use crate::engine::diff;
+use agreement::Agreement;
+use files::Checked;
 
 /// Events in flight: an exit and a probe's answer for each of many units fit several times.
 const EVENTS_MAX: usize = 1024;
@@ -109,6 +112,10 @@ pub enum Told {
     Restarting,
     /// It read its files again.
     Reloaded(bool),
+    /// It says that it is `active` or `standby`, or does not say any more.
+    State(Option<String>),
+    /// Files in force were changed by somebody else; which, and what was done about it.
+    Drift(String),
 }
 
 /// Where wanted states come from.
@@ -136,10 +143,24 @@ pub trait Wants {
         Vec::new()
     }
 
+    /// The end begins: everything is going to be stopped.
+    fn ending(&mut self) {}
+
     /// SIGHUP came. Without an answer it means stop.
     fn hangup(&mut self) -> bool {
         false
     }
+}
+
+/// What helpers send to the loop.
+#[derive(Debug)]
+enum Message {
+    /// For the core.
+    Event(Event),
+    /// The answer to a probe that was sent in this phase of the unit's [`Agreement`].
+    Probed(UnitId, u64, Said),
+    /// What the unit's command says of staged files.
+    Checked(UnitId, Result<(), String>),
 }
 
 /// The running units.
@@ -152,11 +173,16 @@ pub struct Driver<'a, W> {
     wanted: Vec<Wanted>,
     /// Files that did a unit no good, or that its command refused; not tried again.
     refused: Vec<Option<Files>>,
+    /// Staged files and how far their check is.
+    checks: Vec<Option<Checked>>,
+    /// What was told last of files that somebody else changed.
+    drifts: Vec<Option<String>>,
+    agreements: Vec<Agreement>,
     /// The last complaint about the wanted state, so that a rescan does not repeat it.
     complaint: Option<String>,
     clock: Instant,
-    events: mpsc::Sender<Event>,
-    inbox: mpsc::Receiver<Event>,
+    messages: mpsc::Sender<Message>,
+    inbox: mpsc::Receiver<Message>,
     changed: Arc<Notify>,
     signals: [Signal; 3],
 }
@@ -173,7 +199,7 @@ impl<'a, W: Wants> Driver<'a, W> {
         changed: Arc<Notify>,
         launcher: PathBuf,
     ) -> io::Result<Self> {
-        let (events, inbox) = mpsc::channel(EVENTS_MAX);
+        let (messages, inbox) = mpsc::channel(EVENTS_MAX);
         let running = units.iter().take_while(|unit| unit.program.is_some());
         let policies: Vec<Policy> = running.map(|unit| unit.policy.clone()).collect();
         Ok(Self {
@@ -184,9 +210,12 @@ impl<'a, W: Wants> Driver<'a, W> {
             launcher,
             wanted: vec![Wanted::default(); units.len()],
             refused: vec![None; units.len()],
+            checks: units.iter().map(|_| None).collect(),
+            drifts: vec![None; units.len()],
+            agreements: units.iter().map(|_| Agreement::default()).collect(),
             complaint: None,
             clock: Instant::now(),
-            events,
+            messages,
             inbox,
             changed,
             signals: [
@@ -201,15 +230,20 @@ impl<'a, W: Wants> Driver<'a, W> {
         self.clock.elapsed().as_millis().try_into().unwrap_or(Millis::MAX)
     }
 
-    /// Runs until everything has stopped.
-    pub async fn run(mut self, wanted: Vec<Wanted>) -> Outcome {
+    /// Runs until everything has stopped; gives back where wanted states came from.
+    pub async fn run(mut self, wanted: Vec<Wanted>) -> (Outcome, W) {
+        let outcome = self.turn(wanted).await;
+        (outcome, self.wants)
+    }
+
+    async fn turn(&mut self, wanted: Vec<Wanted>) -> Outcome {
         let mut pending: Option<Pending> = None;
         let mut rescan = self.now() + RESCAN_MS;
         self.recall();
         for event in self.wants.commands() {
             self.core.step(0, &event);
         }
-        if let Some(outcome) = self.want(wanted).await {
+        if let Some(outcome) = self.want(wanted) {
             return outcome;
         }
         loop {
@@ -219,14 +253,23 @@ impl<'a, W: Wants> Driver<'a, W> {
             let deadline = deadline.into_iter().flatten().min().unwrap_or(rescan);
             let wait = Duration::from_millis(deadline.saturating_sub(self.now()));
             let [interrupt, terminate, hangup] = &mut self.signals;
+            let mut again = false;
             let event = tokio::select! {
                 // The channel never closes: we hold a sender ourselves.
-                event = self.inbox.recv() => event.unwrap_or(Event::Tick),
+                message = self.inbox.recv() => match message {
+                    Some(Message::Event(event)) => event,
+                    Some(Message::Probed(unit, phase, said)) => self.probed(unit, phase, said),
+                    Some(Message::Checked(unit, verdict)) => {
+                        again = self.checked(unit, verdict);
+                        Event::Tick
+                    }
+                    None => Event::Tick,
+                },
                 _ = interrupt.recv() => Event::Stop,
                 _ = terminate.recv() => Event::Stop,
                 _ = hangup.recv() => match self.wants.hangup() {
                     true => {
-                        pending = Some(Pending { first: 0, last: 0 });
+                        again = true;
                         Event::Tick
                     }
                     false => Event::Stop,
@@ -238,6 +281,9 @@ impl<'a, W: Wants> Driver<'a, W> {
                 }
                 () = tokio::time::sleep(wait) => Event::Tick,
             };
+            if event == Event::Stop {
+                self.wants.ending();
+            }
             let commands = self.wants.commands();
             for event in std::iter::once(event).chain(commands) {
                 if let Some(outcome) = self.feed(event) {
@@ -245,10 +291,12 @@ impl<'a, W: Wants> Driver<'a, W> {
                 }
             }
             let now = self.now();
-            if pending.is_some_and(|pending| pending.due(quiet) <= now) || rescan <= now {
+            let due = pending.is_some_and(|pending| pending.due(quiet) <= now);
+            if again || due || rescan <= now {
                 pending = None;
                 rescan = now + RESCAN_MS;
-                if let Some(outcome) = self.reread().await {
+                process::end_orphans();
+                if let Some(outcome) = self.reread() {
                     return outcome;
                 }
             }
@@ -259,17 +307,22 @@ impl<'a, W: Wants> Driver<'a, W> {
     fn feed(&mut self, event: Event) -> Option<Outcome> {
         let mut queue = VecDeque::from([event]);
         while let Some(event) = queue.pop_front() {
-            if let Event::Exited(unit, exit) = event {
-                // Its process id may be another's from now on.
-                self.groups[unit] = None;
-                self.wants.told(unit, Told::Ended(exit));
+            match event {
+                Event::Exited(unit, exit) => {
+                    // Its process id may be another's from now on.
+                    self.groups[unit] = None;
+                    self.wants.told(unit, Told::Ended(exit));
+                }
+                Event::Health(unit, healthy) if healthy != self.core.ready(unit) => {
+                    self.wants.told(unit, Told::Ready(healthy));
+                }
+                Event::Reloaded(unit, true) => {
+                    self.agreements[unit].reads(self.units[unit].generations.link());
+                    self.wants.told(unit, Told::Reloaded(true));
+                }
+                _ => {}
             }
             let now = self.now();
-            if let Event::Health(unit, healthy) = event
-                && healthy != self.core.ready(unit)
-            {
-                self.wants.told(unit, Told::Ready(healthy));
-            }
             for action in self.core.step(now, &event) {
                 match self.perform(&action) {
                     Done::Quietly => {}
@@ -309,14 +362,15 @@ impl<'a, W: Wants> Driver<'a, W> {
     fn spawn(&mut self, id: UnitId) -> Event {
         let unit = &self.units[id];
         let Some(program) = &unit.program else { return Event::SpawnFailed(id) };
+        self.agreements[id].reads(unit.generations.link());
         match process::spawn(&self.launcher, program, &unit.name) {
             Ok(process) => {
                 self.groups[id] = Some(process.group());
                 self.wants.told(id, Told::Started(process.group().id()));
-                let events = self.events.clone();
+                let messages = self.messages.clone();
                 tokio::spawn(async move {
                     let exit = process.wait().await;
-                    let _ = events.send(Event::Exited(id, exit)).await;
+                    let _ = messages.send(Message::Event(Event::Exited(id, exit))).await;
                 });
                 Event::Started(id)
             }
@@ -329,29 +383,31 @@ impl<'a, W: Wants> Driver<'a, W> {
 
     fn probe(&self, id: UnitId) {
         let address = self.wanted[id].health.clone();
-        let events = self.events.clone();
+        let phase = self.agreements[id].phase();
+        let messages = self.messages.clone();
         tokio::spawn(async move {
-            let healthy = match address {
+            let said = match address {
                 Some(address) => health::probe(&address).await,
-                None => true,
+                None => Said { well: true, ..Said::default() },
             };
-            let _ = events.send(Event::Health(id, healthy)).await;
+            let _ = messages.send(Message::Probed(id, phase, said)).await;
         });
     }
 
-    /// What the disk knows of configurations that did good.
-    fn recall(&mut self) {
-        for id in 0..self.groups.len() {
-            let generations = &self.units[id].generations;
-            generations.clean();
-            if let Some(meta) = generations.good().and_then(|number| generations.meta(number)) {
-                let marks = meta.marks();
-                self.core.step(0, &Event::Good(id, marks.restart, marks.reload));
-            }
+    fn probed(&mut self, id: UnitId, phase: u64, said: Said) -> Event {
+        if self.agreements[id].state != said.state {
+            self.agreements[id].state.clone_from(&said.state);
+            self.wants.told(id, Told::State(said.state));
         }
+        if let Some(agrees) = self.agreements[id].judge(phase, said.config.as_deref()) {
+            // A thing for the core beside the probe's own answer.
+            let _ = self.messages.try_send(Message::Event(Event::Agrees(id, agrees)));
+        }
+        Event::Health(id, said.well)
     }
 
-    fn reload(&self, id: UnitId) -> Done {
+    fn reload(&mut self, id: UnitId) -> Done {
+        self.agreements[id].changes();
         let way = self.units[id].program.as_ref().and_then(|program| program.reload.clone());
         match way {
             None => Done::With(Event::Reloaded(id, false)),
@@ -362,42 +418,13 @@ impl<'a, W: Wants> Driver<'a, W> {
                 Done::With(Event::Reloaded(id, true))
             }
             Some(Reload::Http(address)) => {
-                let events = self.events.clone();
+                let messages = self.messages.clone();
                 tokio::spawn(async move {
                     let done = health::post(&address).await;
-                    let _ = events.send(Event::Reloaded(id, done)).await;
+                    let _ = messages.send(Message::Event(Event::Reloaded(id, done))).await;
                 });
                 Done::Quietly
             }
-        }
-    }
-
-    fn good(&self, id: UnitId) {
-        let generations = &self.units[id].generations;
-        if let Some(number) = generations.current()
-            && let Err(error) = generations.mark_good(number)
-        {
-            tracing::warn!(unit = self.units[id].name, "{error}");
-        }
-    }
-
-    fn roll_back(&mut self, id: UnitId) {
-        let (unit, generations) = (&self.units[id].name, &self.units[id].generations);
-        let Some(number) = generations.good() else {
-            tracing::error!(unit, "no good generation is left to go back to");
-            return;
-        };
-        match generations.roll_back(number) {
-            Ok(()) => {
-                tracing::error!(
-                    unit,
-                    number,
-                    "does no good with its new configuration; rolled back"
-                );
-                self.refused[id] = Some(std::mem::take(&mut self.wanted[id].files));
-                self.wants.told(id, Told::RolledBack(number));
-            }
-            Err(error) => tracing::error!(unit, "{error}"),
         }
     }
 
@@ -418,109 +445,15 @@ impl<'a, W: Wants> Driver<'a, W> {
                 tracing::warn!(unit, "cannot reload its configuration; restarts instead");
                 self.wants.told(id, Told::Reloaded(false));
             }
+            Note::Differs => {
+                tracing::warn!(unit, "runs with another configuration; it is told to reload");
+            }
+            Note::Stubborn => {
+                tracing::error!(unit, "runs with another configuration even after a restart");
+            }
             Note::Ready => tracing::info!(unit, "is ready again"),
             Note::Killed => tracing::warn!(unit, "did not stop in time and was killed"),
         }
-    }
-
-    /// Looks at the wanted state; what is wrong changes nothing and is told once.
-    async fn reread(&mut self) -> Option<Outcome> {
-        match self.wants.read() {
-            Ok(wanted) => {
-                self.complaint = None;
-                self.want(wanted).await
-            }
-            Err(complaint) => {
-                if self.complaint.as_ref() != Some(&complaint) {
-                    tracing::error!(
-                        "the new configuration is refused, nothing changes: {complaint}"
-                    );
-                }
-                self.complaint = Some(complaint);
-                None
-            }
-        }
-    }
-
-    /// Puts files in force and tells the core. A unit whose files cannot be written keeps all of
-    /// its old state; the next rescan tries again.
-    async fn want(&mut self, wanted: Vec<Wanted>) -> Option<Outcome> {
-        for (id, wanted) in wanted.into_iter().enumerate() {
-            if wanted.absent || self.refused[id].as_ref() == Some(&wanted.files) {
-                continue;
-            }
-            self.refused[id] = None;
-            if let Err(error) = self.commit(id, &wanted).await {
-                let unit = &self.units[id].name;
-                tracing::error!(unit, "{error}");
-                self.wants.told(id, Told::Refused(error));
-                continue;
-            }
-            let (token, reload) = (wanted.token, wanted.reload);
-            self.wanted[id] = wanted;
-            if self.units[id].program.is_none() {
-                continue;
-            }
-            for event in [Event::Reloadable(id, reload), Event::Wanted(id, token)] {
-                if let Some(outcome) = self.feed(event) {
-                    return Some(outcome);
-                }
-            }
-        }
-        None
-    }
-
-    /// Stages, checks and swaps; nothing when these files are in force already.
-    async fn commit(&mut self, id: UnitId, wanted: &Wanted) -> Result<(), String> {
-        let unit = &self.units[id];
-        let generations = &unit.generations;
-        if generations.holds(&wanted.files) {
-            return Ok(());
-        }
-        if wanted.report_drift && generations.put(&wanted.files) {
-            let drift = generations.drift().join(", ");
-            tracing::warn!(unit = unit.name, drift, "files were changed by somebody else");
-            return Ok(());
-        }
-        let failed = |error: crate::actuators::generations::GenerationError| error.to_string();
-        let staged = generations.stage(&wanted.files).map_err(failed)?;
-        if let Some((command, patience)) = &wanted.validate
-            && let Err(error) = process::check(command, staged.folder(), *patience).await
-        {
-            self.refused[id] = Some(wanted.files.clone());
-            generations.clean();
-            // What a command says about a secret file may quote it.
-            let secret = wanted.files.values().any(|file| file.secret);
-            let masked = format!("{} refuses the files (its reason is masked)", command[0]);
-            return Err(if secret { masked } else { error });
-        }
-        let current = generations.current();
-        let old = current.and_then(|number| generations.files(number).ok()).unwrap_or_default();
-        let before = current.and_then(|number| generations.meta(number)).map(|meta| meta.marks());
-        let marks = Marks { restart: wanted.token, reload: wanted.reload };
-        let action = match before.map(|before| before.to(marks)) {
-            None => "start",
-            Some(Change::None) => "none",
-            Some(Change::Reload) => "reload",
-            Some(Change::Restart) => "restart",
-        };
-        let meta = Meta {
-            index: wanted.index,
-            reason: action.to_owned(),
-            restart: marks.restart,
-            reload: marks.reload,
-            ..Meta::default()
-        };
-        let good = generations.good().and_then(|good| generations.meta(good));
-        let number = generations.publish(staged, &wanted.files, meta).map_err(failed)?;
-        // What asks for nothing is as good as what it follows.
-        if good.is_some_and(|good| good.marks() == marks) {
-            generations.mark_good(number).map_err(failed)?;
-        }
-        tracing::info!(unit = unit.name, number, "has a new configuration");
-        let diff = diff::diff(&old, &wanted.files);
-        self.wants.told(id, Told::Committed { number, action, diff });
-        Ok(())
     }
 }
 

@@ -14,6 +14,7 @@
 pub mod history;
 pub mod inputs;
 mod remote;
+mod services;
 pub mod status;
 
 use std::path::PathBuf;
@@ -25,7 +26,7 @@ use tokio::sync::Notify;
 
 use crate::actuators::generations::Generations;
 use crate::actuators::lock;
-use crate::actuators::process::Program;
+use crate::actuators::process::{self, Program};
 use crate::api;
 use crate::config::{self, AgentConfig, OnMissing, Scope, UnitConfig, expand};
 use crate::core::{Event, Exit, Millis, Outcome, Policy, UnitId};
@@ -35,6 +36,7 @@ use crate::engine::quiet::Quiet;
 use crate::engine::{self, Inputs, Rendered};
 use history::History;
 use inputs::Sources;
+use services::Services;
 use status::{Board, Command};
 
 /// How long a start waits for sources before it takes the last good generations.
@@ -79,10 +81,7 @@ pub fn load(options: &Options) -> Result<AgentConfig, String> {
 pub fn run(options: &Options) -> Result<(), Failure> {
     let config = load(options).map_err(Failure::user)?;
     daemon::init_logging(if config.log_json { LogFormat::Json } else { LogFormat::Text });
-    // Grandchildren whose parents die become ours, and are killed with their group.
-    if let Err(error) = nix::sys::prctl::set_child_subreaper(true) {
-        tracing::warn!(%error, "cannot become a subreaper");
-    }
+    process::adopt_orphans();
     std::fs::create_dir_all(&config.state_dir).map_err(|error| {
         Failure::user(format!("cannot create {}: {error}", config.state_dir.display()))
     })?;
@@ -103,9 +102,10 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         status::sd_notify("READY=1");
         let driver = Driver::new(&units, agent, changed, launcher)
             .map_err(|error| Failure::failed(format!("cannot watch signals: {error}")))?;
-        Ok::<_, Failure>(driver.run(wanted).await)
+        let (outcome, mut agent) = driver.run(wanted).await;
+        agent.services.finish().await;
+        Ok::<_, Failure>(outcome)
     })?;
-    status::sd_notify("STOPPING=1");
     match outcome {
         Outcome::Stopped => Ok(()),
         Outcome::Refused(unit) => {
@@ -205,6 +205,7 @@ struct Agent {
     options: Options,
     config: AgentConfig,
     sources: Sources,
+    services: Services,
     board: Arc<Board>,
     history: History,
     planned: Vec<Planned>,
@@ -227,9 +228,11 @@ impl Agent {
             })
             .collect();
         let sources = Sources::start(&config, &changed);
+        let services = Services::start(&config, sources.consul());
         let history = History::open(&config.state_dir);
         let clock = Instant::now();
-        Self { options, config, sources, board, history, planned, changed, clock, first: true }
+        let first = true;
+        Self { options, config, sources, services, board, history, planned, changed, clock, first }
     }
 
     fn now(&self) -> Millis {
@@ -379,6 +382,7 @@ impl Agent {
                 let since = *planned.waiting.get_or_insert_with(Instant::now);
                 if since.elapsed() > wait.timeout {
                     planned.waiting = Some(Instant::now());
+                    events.push(Event::Late(id));
                     tracing::error!(
                         unit = unit.name,
                         "{} of {} instances of {} pass after {:?}; waiting on",
@@ -451,7 +455,11 @@ impl Wants for Agent {
             Err(_) => {}
         }
         self.first = false;
-        self.board.sources(self.sources.health());
+        let mut health = self.sources.health();
+        if let Some(said) = self.services.receiver() {
+            health.insert("consul-services".to_owned(), said.borrow().error.clone());
+        }
+        self.board.sources(health);
         Ok(self.planned.iter().map(|planned| planned.wanted.clone()).collect())
     }
 
@@ -468,7 +476,13 @@ impl Wants for Agent {
         let index = self.planned.get(id).map_or(0, |planned| planned.wanted.index);
         let unit = ordered(&self.config).get(id).map(|unit| unit.name.clone());
         self.history.write(unit.as_deref().unwrap_or_default(), index, &told);
+        self.services.told(id, &told);
         self.board.told(id, &told);
+    }
+
+    fn ending(&mut self) {
+        status::sd_notify("STOPPING=1");
+        self.services.ending();
     }
 
     fn commands(&mut self) -> Vec<Event> {
@@ -507,6 +521,8 @@ impl Wants for Agent {
                     tracing::info!("the agent's own configuration is new");
                     self.sources = Sources::start(&config, &self.changed);
                     self.config = config;
+                    let again = Services::start(&self.config, self.sources.consul());
+                    self.services = self.services.followed_by(again);
                 }
             }
         }

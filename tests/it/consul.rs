@@ -320,10 +320,8 @@ fn consul_services_dns_tags_maintenance_and_a_restart() {
     let query = |passing_only| ServiceQuery { name: "namenode".into(), tag: None, passing_only };
     health.want(BTreeSet::from([query(true), query(false)]));
     let seen = health.receiver();
-    runtime.block_on(async {
-        registrar.set_ttl("namenode", Status::Passing, "ready").await;
-        registrar.want(vec![registration("namenode", 8020, &["active"])]).await;
-    });
+    registrar.set_ttl("namenode", Status::Passing, "ready");
+    registrar.want(vec![registration("namenode", 8020, &["active"])]);
     wait::until("a passing namenode", PATIENCE, || {
         instances(&seen, &query(true)).filter(|count| *count == 1)
     });
@@ -336,16 +334,16 @@ fn consul_services_dns_tags_maintenance_and_a_restart() {
     assert_eq!(dns(&consul.dns(), &format!("active.{name}"), A).0, 1);
 
     // Another tag: found under it, and never critical on the way.
-    runtime.block_on(registrar.want(vec![registration("namenode", 8020, &["standby"])]));
+    registrar.want(vec![registration("namenode", 8020, &["standby"])]);
     wait::until("the new tag", PATIENCE, || {
         assert_eq!(instances(&seen, &query(true)), Some(1), "the check's state is kept");
         (dns(&consul.dns(), &format!("standby.{name}"), A).0 == 1).then_some(())
     });
     assert_eq!(dns(&consul.dns(), &format!("active.{name}"), A).0, 0);
 
-    runtime.block_on(registrar.maintenance("namenode", Some("restarting")));
+    registrar.maintenance("namenode", Some("restarting"));
     wait::until("maintenance", PATIENCE, || (dns(&consul.dns(), name, A).0 == 0).then_some(()));
-    runtime.block_on(registrar.maintenance("namenode", None));
+    registrar.maintenance("namenode", None);
     wait::until("its end", PATIENCE, || (dns(&consul.dns(), name, A).0 == 1).then_some(()));
 
     // A Consul that forgot everything gets it back without a question.

@@ -1,13 +1,13 @@
 //! Child processes: their own process group, dead when the agent is dead, their output tagged.
 //!
-//! A child is started through this very program (`CHILD_VERB`): it asks the kernel to be killed
-//! when its parent dies, makes sure that the parent has not died already, and becomes the real
-//! program. The kernel means the parent *thread*, so children must be spawned from a thread that
-//! lives as long as the agent does: its main thread.
+//! A child is started through this very program (see [`keeper`]), which ties it to the agent's
+//! life. What processes leave behind falls to the agent, a subreaper, and [`Orphans`] ends it.
+
+mod keeper;
+mod orphans;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -20,9 +20,9 @@ use tokio::task::JoinHandle;
 
 use crate::config::{Reload, expand};
 use crate::core::Exit;
-
-/// Hidden first argument of a process that is about to become a supervised child.
-pub const CHILD_VERB: &str = "__child";
+pub use keeper::{CHILD_VERB, become_child};
+use orphans::Known;
+pub use orphans::{adopt_orphans, end_orphans};
 
 /// Longest piece of a child's output written at once; a longer line is cut into such pieces.
 const LINE_BYTES_MAX: u64 = 16 * 1024;
@@ -63,6 +63,7 @@ pub struct Process {
     child: Child,
     group: Pid,
     output: Vec<JoinHandle<()>>,
+    _known: Known,
 }
 
 /// What is needed to signal a child while something else waits for it. Signals after the child
@@ -71,7 +72,7 @@ pub struct Process {
 pub struct Group(Pid);
 
 impl Group {
-    /// Sends the process a signal.
+    /// Sends the process a signal; a keeper passes it on to the program.
     pub fn signal(self, signal: Signal) {
         let _ = nix::sys::signal::kill(self.0, signal);
     }
@@ -81,23 +82,32 @@ impl Group {
         let _ = killpg(self.0, Signal::SIGKILL);
     }
 
-    /// The process id.
+    /// The process id of the child: the program's own, or its keeper's.
     pub fn id(self) -> i32 {
         self.0.as_raw()
     }
 }
 
+/// The program's process id, where `child` is its keeper and has started it; else `child`.
+pub fn program_of(child: i32) -> i32 {
+    match keeper::is_keeper(child) {
+        true => orphans::children_of(child).first().copied().unwrap_or(child),
+        false => child,
+    }
+}
+
 /// Starts a program as a child that lives no longer than this process.
 ///
-/// `launcher` is the path of the howdah program; `tag` goes in front of every line of output.
+/// `launcher` is the path of the howdah program; `tag` goes in front of every line of output. Our
+/// own daemons, which start nothing themselves, are direct children; any other program gets a
+/// keeper.
 ///
 /// # Errors
 /// The system has no room for another process, or the launcher is gone.
 pub fn spawn(launcher: &PathBuf, program: &Program, tag: &str) -> io::Result<Process> {
     let mut command = Command::new(launcher);
     command
-        .arg(CHILD_VERB)
-        .arg(std::process::id().to_string())
+        .args(keeper::words(is_ours(launcher, &program.path)))
         .arg(&program.path)
         .args(&program.arguments)
         .stdin(Stdio::null())
@@ -108,12 +118,8 @@ pub fn spawn(launcher: &PathBuf, program: &Program, tag: &str) -> io::Result<Pro
     if let Some((user, group)) = program.user {
         command.gid(group).uid(user);
     }
-    let mut child = command.spawn()?;
-    let group = child
-        .id()
-        .and_then(|id| i32::try_from(id).ok())
-        .map(Pid::from_raw)
-        .ok_or_else(|| io::Error::other("the child has no process id"))?;
+    let (mut child, known) = Known::spawn(&mut command)?;
+    let group = known.id();
     let mut output = Vec::new();
     if let Some(stdout) = child.stdout.take() {
         output.push(tokio::spawn(forward(stdout, tag.to_owned())));
@@ -121,7 +127,21 @@ pub fn spawn(launcher: &PathBuf, program: &Program, tag: &str) -> io::Result<Pro
     if let Some(stderr) = child.stderr.take() {
         output.push(tokio::spawn(forward(stderr, tag.to_owned())));
     }
-    Ok(Process { child, group, output })
+    Ok(Process { child, group, output, _known: known })
+}
+
+/// Whether a program is this one.
+fn is_ours(launcher: &Path, program: &Path) -> bool {
+    let same = |found: &Path| match (found.canonicalize(), launcher.canonicalize()) {
+        (Ok(found), Ok(launcher)) => found == launcher,
+        _ => false,
+    };
+    if program.components().count() > 1 {
+        return same(program);
+    }
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&folders).map(|folder| folder.join(program));
+    found.into_iter().find(|path| path.is_file()).is_some_and(|path| same(&path))
 }
 
 impl Process {
@@ -135,6 +155,7 @@ impl Process {
     pub async fn wait(mut self) -> Exit {
         let status = self.child.wait().await;
         let _ = killpg(self.group, Signal::SIGKILL);
+        end_orphans();
         for task in self.output {
             let _ = task.await;
         }
@@ -155,20 +176,19 @@ pub async fn check(command: &[String], staged: &Path, patience: Duration) -> Res
     let words: Vec<String> =
         command.iter().map(|word| expand(word, &[("staged_dir", &staged)])).collect();
     let Some((program, arguments)) = words.split_first() else { return Ok(()) };
-    let child = Command::new(program)
+    let mut command = Command::new(program);
+    command
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
+        .kill_on_drop(true);
+    let (child, known) = Known::spawn(&mut command)
         .map_err(|error| format!("cannot run {program} to check the files: {error}"))?;
-    let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
     let ended = tokio::time::timeout(patience, child.wait_with_output()).await;
-    if let Some(group) = group {
-        let _ = killpg(group, Signal::SIGKILL);
-    }
+    let _ = killpg(known.id(), Signal::SIGKILL);
+    end_orphans();
     match ended {
         Err(_) => Err(format!("{program} did not check the files within {patience:?}")),
         Ok(Err(error)) => Err(format!("cannot run {program} to check the files: {error}")),
@@ -224,24 +244,6 @@ fn tag_line(tag: &str, line: &[u8]) -> Vec<u8> {
     }
     tagged.push(b'\n');
     tagged
-}
-
-/// The child's half: `arguments` are the parent's process id, the program and its arguments.
-/// Returns only when the program could not be started, with the exit code for that.
-pub fn become_child(arguments: &[OsString]) -> i32 {
-    let [parent, program, rest @ ..] = arguments else { return 127 };
-    let parent = parent.to_str().and_then(|text| text.parse().ok());
-    if let Err(error) = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL) {
-        eprintln!("howdah: cannot tie the process to its parent: {error}");
-        return 127;
-    }
-    // A parent that died before the line above sends no signal any more.
-    if parent != Some(nix::unistd::getppid().as_raw()) {
-        return 127;
-    }
-    let error = std::process::Command::new(program).args(rest).exec();
-    eprintln!("howdah: cannot start {}: {error}", program.to_string_lossy());
-    127
 }
 
 #[cfg(test)]

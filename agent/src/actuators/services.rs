@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::sources::Sourced;
 use crate::sources::consul::{Consul, ConsulError};
@@ -24,60 +25,68 @@ const RECONCILE: Duration = Duration::from_secs(30);
 /// Longest pause between attempts while Consul refuses or is away; the agent is on this host.
 const RETRY_CAP: Duration = Duration::from_secs(5);
 
-/// Orders that wait for the task; it takes them at once unless Consul hangs.
-const ORDERS_MAX: usize = 64;
-
 /// How long the end may take; Consul itself removes what stays critical.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// What the registrar last did.
+/// The ids that stand as wanted.
 pub type Registered = BTreeSet<String>;
 
-enum Order {
-    Want(Vec<Registration>),
-    Ttl(String, Status, String),
-    Maintenance(String, Option<String>),
-    Finish(oneshot::Sender<()>),
+/// What is wanted, whole.
+#[derive(Debug, Clone, Default)]
+struct Desired {
+    /// By id, prefix included; `None` until the first word of the owner.
+    wanted: Option<BTreeMap<String, Registration>>,
+    ttl: BTreeMap<String, (Status, String)>,
+    maintenance: BTreeMap<String, String>,
+    over: bool,
 }
 
 /// Keeps registrations as wanted. When it is dropped without [`Registrar::finish`] they stay.
 #[derive(Debug)]
 pub struct Registrar {
-    orders: mpsc::Sender<Order>,
+    prefix: String,
+    desired: watch::Sender<Desired>,
     receiver: watch::Receiver<Sourced<Registered>>,
+    task: JoinHandle<()>,
 }
 
 impl Registrar {
     /// Starts with nothing wanted, and removes what stands under the prefix only after the first
-    /// [`Registrar::want`].
+    /// [`Registrar::want`]. Must be called inside the runtime.
     pub fn start(consul: Arc<Consul>, prefix: impl Into<String>) -> Self {
-        let (orders, inbox) = mpsc::channel(ORDERS_MAX);
+        let (desired, inbox) = watch::channel(Desired::default());
         let (sender, receiver) = watch::channel(Sourced::default());
-        let keeper = Keeper {
-            consul,
-            prefix: prefix.into(),
-            wanted: None,
-            ttl: BTreeMap::new(),
-            maintenance: BTreeMap::new(),
-            sender,
-        };
-        tokio::spawn(keeper.run(inbox));
-        Self { orders, receiver }
+        let prefix = prefix.into();
+        let keeper = Keeper { consul, prefix: prefix.clone(), desired: Desired::default(), sender };
+        let task = tokio::spawn(keeper.run(inbox));
+        Self { prefix, desired, receiver, task }
+    }
+
+    fn id(&self, id: &str) -> String {
+        format!("{}{id}", self.prefix)
     }
 
     /// Replaces the wanted registrations.
-    pub async fn want(&self, registrations: Vec<Registration>) {
-        self.order(Order::Want(registrations)).await;
+    pub fn want(&self, registrations: Vec<Registration>) {
+        let named = registrations.into_iter().map(|each| (self.id(&each.id), each)).collect();
+        self.desired.send_modify(|desired| desired.wanted = Some(named));
     }
 
     /// What the TTL checks of a service shall say; repeated until told otherwise.
-    pub async fn set_ttl(&self, id: &str, status: Status, note: &str) {
-        self.order(Order::Ttl(id.to_owned(), status, note.to_owned())).await;
+    pub fn set_ttl(&self, id: &str, status: Status, note: &str) {
+        let said = (status, note.to_owned());
+        self.desired.send_if_modified(|desired| {
+            desired.ttl.insert(self.id(id), said.clone()) != Some(said.clone())
+        });
     }
 
     /// Takes a service out of the answers with a reason, or back into them with none.
-    pub async fn maintenance(&self, id: &str, reason: Option<&str>) {
-        self.order(Order::Maintenance(id.to_owned(), reason.map(str::to_owned))).await;
+    pub fn maintenance(&self, id: &str, reason: Option<&str>) {
+        let (id, reason) = (self.id(id), reason.map(str::to_owned));
+        self.desired.send_if_modified(|desired| match reason {
+            Some(reason) => desired.maintenance.insert(id, reason.clone()) != Some(reason),
+            None => desired.maintenance.remove(&id).is_some(),
+        });
     }
 
     /// The ids that stand as wanted, and what is wrong while they do not.
@@ -87,49 +96,36 @@ impl Registrar {
 
     /// Deregisters everything of the prefix, within a few seconds or not at all.
     pub async fn finish(self) {
-        let (done, wait) = oneshot::channel();
-        self.order(Order::Finish(done)).await;
-        let _ = tokio::time::timeout(FAREWELL + RECONCILE / 10, wait).await;
-    }
-
-    async fn order(&self, order: Order) {
-        // The task lives as long as this handle.
-        let _ = self.orders.send(order).await;
+        self.desired.send_modify(|desired| desired.over = true);
+        // A request that is under way is given its time first.
+        let _ = tokio::time::timeout(FAREWELL * 2, self.task).await;
     }
 }
 
 struct Keeper {
     consul: Arc<Consul>,
     prefix: String,
-    wanted: Option<BTreeMap<String, Registration>>,
-    ttl: BTreeMap<String, (Status, String)>,
-    maintenance: BTreeMap<String, String>,
+    desired: Desired,
     sender: watch::Sender<Sourced<Registered>>,
 }
 
 impl Keeper {
-    async fn run(mut self, mut inbox: mpsc::Receiver<Order>) {
+    async fn run(mut self, mut inbox: watch::Receiver<Desired>) {
         let mut recoveries = self.consul.recoveries();
         let mut jitter = Jitter::new(Duration::from_millis(250), RETRY_CAP);
         let mut pause = RECONCILE;
         loop {
-            let order = tokio::select! {
-                order = inbox.recv() => match order {
-                    Some(order) => Some(order),
-                    None => return,
-                },
-                _ = recoveries.changed() => None,
-                () = tokio::time::sleep(pause) => None,
-            };
-            let mut next = order;
-            while let Some(order) = next {
-                if let Order::Finish(done) = order {
-                    let _ = tokio::time::timeout(FAREWELL, self.remove_all()).await;
-                    let _ = done.send(());
+            tokio::select! {
+                news = inbox.changed() => if news.is_err() {
                     return;
-                }
-                self.take(order);
-                next = inbox.try_recv().ok();
+                },
+                _ = recoveries.changed() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+            self.desired = inbox.borrow_and_update().clone();
+            if self.desired.over {
+                let _ = tokio::time::timeout(FAREWELL, self.remove_all()).await;
+                return;
             }
             match self.reconcile().await {
                 Ok(()) => {
@@ -148,36 +144,15 @@ impl Keeper {
         }
     }
 
-    fn take(&mut self, order: Order) {
-        match order {
-            Order::Want(list) => {
-                let named = list.into_iter().map(|registration| {
-                    (format!("{}{}", self.prefix, registration.id), registration)
-                });
-                self.wanted = Some(named.collect());
-            }
-            Order::Ttl(id, status, note) => {
-                self.ttl.insert(format!("{}{id}", self.prefix), (status, note));
-            }
-            Order::Maintenance(id, Some(reason)) => {
-                self.maintenance.insert(format!("{}{id}", self.prefix), reason);
-            }
-            Order::Maintenance(id, None) => {
-                self.maintenance.remove(&format!("{}{id}", self.prefix));
-            }
-            Order::Finish(_) => {}
-        }
-    }
-
     /// Until the next comparison: a third of the shortest TTL, so that none runs out.
     fn beat(&self) -> Duration {
-        let wanted = self.wanted.iter().flat_map(BTreeMap::values);
+        let wanted = self.desired.wanted.iter().flat_map(BTreeMap::values);
         let ttls = wanted.flat_map(|registration| &registration.checks).filter_map(Check::ttl);
         ttls.map(|ttl| ttl / 3).chain([RECONCILE]).min().unwrap_or(RECONCILE)
     }
 
     async fn reconcile(&self) -> Result<(), ConsulError> {
-        let Some(wanted) = &self.wanted else { return Ok(()) };
+        let Some(wanted) = &self.desired.wanted else { return Ok(()) };
         let services = self.consul.agent_services().await?;
         let checks = self.consul.agent_checks().await?;
         let own = services.keys().filter(|id| id.starts_with(&self.prefix));
@@ -222,12 +197,12 @@ impl Keeper {
             self.consul.register(&registration.json(id)).await?;
         }
         // Off comes after on in the order of events, but each is only said when it differs.
-        let reason = self.maintenance.get(id);
+        let reason = self.desired.maintenance.get(id);
         let standing = checks.get(&maintained).and_then(|check| check["Notes"].as_str());
         if reason.map(String::as_str) != standing {
             self.consul.maintenance(id, reason.map(String::as_str)).await?;
         }
-        let (status, note) = match self.ttl.get(id) {
+        let (status, note) = match self.desired.ttl.get(id) {
             Some((status, note)) => (*status, note.as_str()),
             None => return Ok(()),
         };

@@ -16,157 +16,18 @@
 //!   with a new configuration while a good one is known goes back to the good one, without blame.
 //! - Where `exhausts` is set, failures in a row end everything at any time, so that whoever started
 //!   the agent can act; only a long run starts the count over.
-//! - A held unit (what it waits for is not there) is not started.
+//! - A held unit (what it waits for is not there) is not started; its patience running out counts
+//!   as a failure, but it waits on.
+//! - A unit that is well and says that it runs with another configuration than the one in force is
+//!   told to reload, then restarted, then left alone until something new is in force.
 //! - Stopping goes rank by rank: a rank is asked to stop only after all lower ones are gone.
 //!   What does not stop in time is killed.
 
 mod backoff;
+mod words;
 
 pub use backoff::Backoff;
-
-/// Milliseconds of a steady clock.
-pub type Millis = u64;
-
-/// Index of a unit in the supervisor's list.
-pub type UnitId = usize;
-
-/// Identity of a configuration as far as it matters for a restart. Equal tokens, no restart.
-pub type Token = u64;
-
-/// Exit code of a daemon that was given something it cannot work with.
-pub const EXIT_USAGE: i32 = 2;
-
-/// How a unit is treated. All times in milliseconds.
-#[derive(Debug, Clone)]
-pub struct Policy {
-    /// First pause before a restart.
-    pub backoff_ms: Millis,
-    /// Longest pause before a restart.
-    pub backoff_ms_max: Millis,
-    /// A unit that ran this long starts over with the first pause.
-    pub reset_after_ms: Millis,
-    /// Failures in a row before the first "ready" of all, after which the supervisor gives up.
-    pub failures_max: u32,
-    /// From the polite signal to the hard one.
-    pub stop_timeout_ms: Millis,
-    /// How long a restart for new configuration may hold back the next unit's.
-    pub ready_patience_ms: Millis,
-    /// Units of a lower rank stop first.
-    pub stop_rank: u8,
-    /// Deaths before "ready" with a new configuration, after which the last good one comes back;
-    /// 0 means never.
-    pub trial_failures: u32,
-    /// How long a process must run before its configuration counts as good.
-    pub good_after_ms: Millis,
-    /// Whether `failures_max` counts after the first "ready" of all too.
-    pub exhausts: bool,
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self {
-            backoff_ms: 200,
-            backoff_ms_max: 10_000,
-            reset_after_ms: 10_000,
-            failures_max: 10,
-            stop_timeout_ms: 15_000,
-            ready_patience_ms: 30_000,
-            stop_rank: 0,
-            trial_failures: 0,
-            good_after_ms: 0,
-            exhausts: false,
-        }
-    }
-}
-
-/// How a process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// By itself, with a code.
-    Code(i32),
-    /// By a signal.
-    Signal(i32),
-}
-
-/// What the driver tells.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// The unit's configuration on disk is now the one of this token.
-    Wanted(UnitId, Token),
-    /// What a reload is enough for is now this on disk. Comes before the `Wanted` it belongs to.
-    Reloadable(UnitId, Token),
-    /// A configuration its program was well with, known from the disk, and its reload part.
-    Good(UnitId, Token, Token),
-    /// Whether something it waits for is not there yet.
-    Held(UnitId, bool),
-    /// The operator wants it restarted.
-    Restart(UnitId),
-    /// The daemon read its files again, or could not.
-    Reloaded(UnitId, bool),
-    /// The process asked for runs.
-    Started(UnitId),
-    /// The process asked for could not be made.
-    SpawnFailed(UnitId),
-    /// The process is gone.
-    Exited(UnitId, Exit),
-    /// Answer to a probe: able to do its work, or not (yet).
-    Health(UnitId, bool),
-    /// Stop everything. Twice: at once.
-    Stop,
-    /// Time passed.
-    Tick,
-}
-
-/// What the driver is to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Start the unit's process. Answered by `Started` or `SpawnFailed`.
-    Spawn(UnitId),
-    /// Ask the process to stop.
-    Terminate(UnitId),
-    /// Kill the process and all it started.
-    Kill(UnitId),
-    /// Ask whether it is healthy. Answered by `Health`.
-    Probe(UnitId),
-    /// Tell the daemon to read its files again. Answered by `Reloaded`.
-    Reload(UnitId),
-    /// What is on disk does it good; remember that.
-    Good(UnitId),
-    /// What is on disk does it no good; put the last good files back.
-    RollBack(UnitId),
-    /// All units are ready for the first time.
-    AllReady,
-    /// A line for the operator.
-    Note(UnitId, Note),
-    /// Everything has stopped; leave with this result.
-    Finish(Outcome),
-}
-
-/// Something the operator should read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Note {
-    /// The process ended on its own; it comes back after the pause.
-    Died(Exit, Millis),
-    /// It is stopped to take up new configuration.
-    Restarting,
-    /// It could not read its files again and is restarted for them.
-    ReloadFailed,
-    /// It runs and is ready again.
-    Ready,
-    /// It did not stop in time.
-    Killed,
-}
-
-/// How it all ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// Stopped as asked.
-    Stopped,
-    /// A unit refused its configuration.
-    Refused(UnitId),
-    /// A unit never came up.
-    GaveUp(UnitId),
-}
+pub use words::{Action, EXIT_USAGE, Event, Exit, Millis, Note, Outcome, Policy, Token, UnitId};
 
 /// Between two probes of a unit that is not ready: quick at first, so that a cluster that is up
 /// in 200 ms is announced then, and slower for what takes long anyway.
@@ -205,6 +66,15 @@ enum State {
     },
 }
 
+/// What was done about a daemon that runs with another configuration than the one in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Healing {
+    Nothing,
+    Reload,
+    Restart,
+    GivenUp,
+}
+
 #[derive(Debug)]
 struct Unit {
     policy: Policy,
@@ -221,6 +91,8 @@ struct Unit {
     held: bool,
     /// To be restarted although nothing changed.
     forced: bool,
+    /// What was done about a configuration that is not the one in force.
+    healing: Healing,
     state: State,
     /// Stopped by us for new configuration: comes back without a pause and without blame.
     restarting: bool,
@@ -280,6 +152,7 @@ impl Supervisor {
             trial_deaths: 0,
             held: false,
             forced: false,
+            healing: Healing::Nothing,
             state: State::Waiting { until: 0 },
             restarting: false,
         };
@@ -330,10 +203,26 @@ impl Supervisor {
     fn observe(&mut self, now: Millis, event: &Event, actions: &mut Vec<Action>) {
         match *event {
             Event::Tick => {}
-            Event::Wanted(id, token) => self.units[id].wanted = Some(token),
-            Event::Reloadable(id, token) => self.units[id].reload = token,
+            Event::Wanted(id, token) => {
+                let unit = &mut self.units[id];
+                if unit.wanted.replace(token) != Some(token) {
+                    unit.healing = Healing::Nothing;
+                }
+            }
+            Event::Reloadable(id, token) => {
+                let unit = &mut self.units[id];
+                if std::mem::replace(&mut unit.reload, token) != token {
+                    unit.healing = Healing::Nothing;
+                }
+            }
             Event::Good(id, token, reload) => self.units[id].good = Some((token, reload)),
             Event::Held(id, held) => self.units[id].held = held,
+            Event::Late(id) => {
+                self.units[id].failures += 1;
+                self.count(id);
+            }
+            Event::Agrees(id, true) => self.units[id].healing = Healing::Nothing,
+            Event::Agrees(id, false) => self.heal(id, actions),
             Event::Restart(id) => self.units[id].forced = true,
             Event::Reloaded(id, done) => {
                 if !done {
@@ -428,13 +317,51 @@ impl Supervisor {
         }
         if !self.announced && exit == Exit::Code(EXIT_USAGE) {
             self.ending = Some(Outcome::Refused(id));
-        } else if (!self.announced || unit.policy.exhausts)
-            && unit.failures >= unit.policy.failures_max
-        {
-            self.ending = Some(Outcome::GaveUp(id));
         } else {
+            self.count(id);
+        }
+        if self.ending.is_none() {
             actions.push(Action::Note(id, Note::Died(exit, pause)));
         }
+    }
+
+    /// Ends everything when a unit's budget of failures is used up.
+    fn count(&mut self, id: UnitId) {
+        let unit = &self.units[id];
+        let counts = !self.announced || unit.policy.exhausts;
+        if counts && unit.failures >= unit.policy.failures_max {
+            self.ending.get_or_insert(Outcome::GaveUp(id));
+        }
+    }
+
+    /// Does the next thing about a unit that runs with another configuration.
+    fn heal(&mut self, id: UnitId, actions: &mut Vec<Action>) {
+        let unit = &mut self.units[id];
+        let settled = match unit.state {
+            State::Running { token, reload, ready: true, .. } => {
+                unit.wanted == Some(token) && reload == unit.reload && !unit.forced
+            }
+            _ => false,
+        };
+        if !settled || self.ending.is_some() {
+            return;
+        }
+        unit.healing = match unit.healing {
+            Healing::Nothing => {
+                actions.push(Action::Note(id, Note::Differs));
+                actions.push(Action::Reload(id));
+                Healing::Reload
+            }
+            Healing::Reload => {
+                unit.forced = true;
+                Healing::Restart
+            }
+            Healing::Restart => {
+                actions.push(Action::Note(id, Note::Stubborn));
+                Healing::GivenUp
+            }
+            Healing::GivenUp => Healing::GivenUp,
+        };
     }
 
     fn reconcile(&mut self, now: Millis, actions: &mut Vec<Action>) {

@@ -70,7 +70,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         let wanted = cluster.read().map_err(Failure::user)?;
         let driver = Driver::new(&units, cluster, changed, launcher)
             .map_err(|error| Failure::failed(format!("cannot watch signals: {error}")))?;
-        Ok::<_, Failure>(driver.run(wanted).await)
+        Ok::<_, Failure>(driver.run(wanted).await.0)
     })?;
     judge(&units, outcome)
 }

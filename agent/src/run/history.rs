@@ -47,7 +47,8 @@ impl History {
             Told::Ended(exit) => json!({ "event": "ended", "how": super::ended(*exit) }),
             Told::Restarting => json!({ "event": "restarting" }),
             Told::Reloaded(done) => json!({ "event": "reloaded", "done": done }),
-            Told::Started(_) | Told::Ready(_) => return,
+            Told::Drift(drift) => json!({ "event": "drift", "reason": drift }),
+            Told::Started(_) | Told::Ready(_) | Told::State(_) => return,
         };
         line["time"] = chrono::Utc::now().to_rfc3339().into();
         line["unit"] = unit.into();

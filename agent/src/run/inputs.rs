@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use super::remote::Remote;
 use crate::config::{AgentConfig, Layer, LayerSource, Scope, TemplateSource};
 use crate::engine::{Inputs, Wants};
+use crate::sources::consul::Consul;
 use crate::sources::files::{FileStore, Watch};
 use crate::sources::{Kv, Masked, Secret, SecretRef, Secrets, ServiceQuery, environment};
 
@@ -100,6 +101,11 @@ impl Sources {
         self.wants = wants;
         self.remote.want(&self.wants);
         news
+    }
+
+    /// The Consul that was connected.
+    pub fn consul(&self) -> Option<Arc<Consul>> {
+        self.remote.consul()
     }
 
     /// How the sources do.

@@ -18,6 +18,7 @@ use crate::sources::{Kv, Secrets, Services, Sourced};
 /// The remote sources; watching ends when this is dropped.
 #[derive(Default)]
 pub(super) struct Remote {
+    consul: Option<Arc<Consul>>,
     kv: Option<watch::Receiver<Sourced<Kv>>>,
     services: Option<(HealthWatch, watch::Receiver<Sourced<Services>>)>,
     secrets: Option<(SecretStore, watch::Receiver<Sourced<Secrets>>)>,
@@ -46,6 +47,7 @@ impl Remote {
                         remote.forward(kv.clone(), changed);
                         remote.kv = Some(kv);
                     }
+                    remote.consul = Some(client.clone());
                     let health = HealthWatch::start(client);
                     let receiver = health.receiver();
                     remote.forward(receiver.clone(), changed);
@@ -82,6 +84,11 @@ impl Remote {
     /// Whether keys come from here.
     pub(super) fn has_kv(&self) -> bool {
         self.kv.is_some()
+    }
+
+    /// The Consul that was connected.
+    pub(super) fn consul(&self) -> Option<Arc<Consul>> {
+        self.consul.clone()
     }
 
     /// Asks for what templates need.

@@ -58,6 +58,12 @@ pub struct UnitStatus {
     pub rolled_back_to: Option<u64>,
     /// Whether it runs with its last good generation, since sources are down.
     pub last_good_in_use: bool,
+    /// `active` or `standby`, where it says so.
+    pub state: Option<String>,
+    /// Files in force that somebody else changed, when that was seen last.
+    pub drift: Option<String>,
+    /// How often such changes were seen.
+    pub drifts: u64,
     /// Starts of its process.
     pub starts: u64,
     /// Renders that could be used, and that could not.
@@ -186,6 +192,7 @@ impl Board {
                 unit.since = Some(Instant::now());
                 unit.rolled_back_to = None;
                 unit.last_good_in_use = false;
+                unit.drift = None;
             }
             Told::Refused(reason) => unit.refused = Some(reason.clone()),
             Told::RolledBack(number) => {
@@ -201,6 +208,11 @@ impl Board {
                 unit.ended = Some(super::ended(*exit));
             }
             Told::Ready(ready) => unit.ready = *ready,
+            Told::State(state) => unit.state.clone_from(state),
+            Told::Drift(drift) => {
+                unit.drift = Some(drift.clone());
+                unit.drifts += 1;
+            }
             Told::Restarting | Told::Reloaded(_) => {}
         }
     }

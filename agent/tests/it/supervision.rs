@@ -100,7 +100,7 @@ fn helper() {
         let wanted = names.iter().map(|name| wanted(name)).collect();
         Driver::new(&units, Static, changed, launcher).unwrap().run(wanted).await
     });
-    std::process::exit(match outcome {
+    std::process::exit(match outcome.0 {
         Outcome::Stopped => 0,
         Outcome::Refused(_) => 2,
         Outcome::GaveUp(_) => 1,

@@ -78,8 +78,8 @@ async fn registers_repairs_and_touches_only_its_own() {
     let server = agent(held.clone(), down.clone());
     let registrar = start(&server);
     let mut receiver = registrar.receiver();
-    registrar.set_ttl("namenode", Status::Passing, "ready").await;
-    registrar.want(vec![registration(&["active"])]).await;
+    registrar.set_ttl("namenode", Status::Passing, "ready");
+    registrar.want(vec![registration(&["active"])]);
     receiver.wait_for(|sourced| sourced.value.is_some()).await.unwrap();
     let ids = |held: &Held| held.lock().unwrap().keys().cloned().collect::<Vec<_>>();
     assert_eq!(ids(&held), ["howdah-namenode", "web"]);
@@ -88,7 +88,7 @@ async fn registers_repairs_and_touches_only_its_own() {
     assert!(seen.contains(r#""DeregisterCriticalServiceAfter":"900000ms""#), "{seen}");
 
     *down.lock().unwrap() = true;
-    registrar.want(vec![registration(&["standby"])]).await;
+    registrar.want(vec![registration(&["standby"])]);
     receiver.wait_for(|sourced| sourced.error.is_some()).await.unwrap();
     assert!(receiver.borrow().value.is_some(), "the last answer stays");
     *down.lock().unwrap() = false;
@@ -106,7 +106,7 @@ async fn what_stands_is_not_registered_again() {
     let registrar = start(&server);
     let mut receiver = registrar.receiver();
     for _ in 0..3 {
-        registrar.want(vec![registration(&["a"])]).await;
+        registrar.want(vec![registration(&["a"])]);
         receiver.changed().await.unwrap();
     }
     let seen = server.requests();

@@ -1,0 +1,222 @@
+//! Puts files in force: staged, checked, swapped; and back again.
+//!
+//! A unit with a command that checks its files has at most one check under way (`checks`). Files
+//! that were accepted are put in force when they are still what is wanted; refused ones are not
+//! tried again. The loop never waits for a check.
+
+use hdfs_edge::keys::Change;
+
+use super::{Driver, Message, Told, Wanted, Wants};
+use crate::actuators::generations::{Files, GenerationError, Meta, Staged};
+use crate::actuators::process;
+use crate::core::{Event, Outcome, UnitId};
+use crate::engine::change::Marks;
+use crate::engine::diff;
+
+/// Staged files, and whether their check is over.
+#[derive(Debug)]
+pub(super) struct Checked {
+    files: Files,
+    staged: Staged,
+    accepted: bool,
+}
+
+impl<W: Wants> Driver<'_, W> {
+    /// What the disk knows of configurations that did good.
+    pub(super) fn recall(&mut self) {
+        for id in 0..self.groups.len() {
+            let generations = &self.units[id].generations;
+            generations.clean();
+            if let Some(meta) = generations.good().and_then(|number| generations.meta(number)) {
+                let marks = meta.marks();
+                self.core.step(0, &Event::Good(id, marks.restart, marks.reload));
+            }
+        }
+    }
+
+    pub(super) fn good(&self, id: UnitId) {
+        let generations = &self.units[id].generations;
+        if let Some(number) = generations.current()
+            && let Err(error) = generations.mark_good(number)
+        {
+            tracing::warn!(unit = self.units[id].name, "{error}");
+        }
+    }
+
+    pub(super) fn roll_back(&mut self, id: UnitId) {
+        let (unit, generations) = (&self.units[id].name, &self.units[id].generations);
+        let Some(number) = generations.good() else {
+            tracing::error!(unit, "no good generation is left to go back to");
+            return;
+        };
+        match generations.roll_back(number) {
+            Ok(()) => {
+                tracing::error!(
+                    unit,
+                    number,
+                    "does no good with its new configuration; rolled back"
+                );
+                self.refused[id] = Some(std::mem::take(&mut self.wanted[id].files));
+                self.wants.told(id, Told::RolledBack(number));
+            }
+            Err(error) => tracing::error!(unit, "{error}"),
+        }
+    }
+
+    /// Looks at the wanted state; what is wrong changes nothing and is told once.
+    pub(super) fn reread(&mut self) -> Option<Outcome> {
+        match self.wants.read() {
+            Ok(wanted) => {
+                self.complaint = None;
+                self.want(wanted)
+            }
+            Err(complaint) => {
+                if self.complaint.as_ref() != Some(&complaint) {
+                    tracing::error!(
+                        "the new configuration is refused, nothing changes: {complaint}"
+                    );
+                }
+                self.complaint = Some(complaint);
+                None
+            }
+        }
+    }
+
+    /// Puts files in force and tells the core. A unit whose files cannot be written keeps all of
+    /// its old state; the next rescan tries again.
+    pub(super) fn want(&mut self, wanted: Vec<Wanted>) -> Option<Outcome> {
+        for (id, wanted) in wanted.into_iter().enumerate() {
+            if wanted.absent || self.refused[id].as_ref() == Some(&wanted.files) {
+                continue;
+            }
+            self.refused[id] = None;
+            match self.commit(id, &wanted) {
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(error) => {
+                    let unit = &self.units[id].name;
+                    tracing::error!(unit, "{error}");
+                    self.wants.told(id, Told::Refused(error));
+                    continue;
+                }
+            }
+            let (token, reload) = (wanted.token, wanted.reload);
+            let before = std::mem::replace(&mut self.wanted[id], wanted);
+            if (before.token, before.reload) == (token, reload) {
+                self.agreements[id].as_good(self.units[id].generations.link());
+            }
+            if self.units[id].program.is_none() {
+                continue;
+            }
+            for event in [Event::Reloadable(id, reload), Event::Wanted(id, token)] {
+                if let Some(outcome) = self.feed(event) {
+                    return Some(outcome);
+                }
+            }
+        }
+        None
+    }
+
+    /// Stages, checks and swaps. Says whether these files are in force now; while their check runs
+    /// they are not.
+    fn commit(&mut self, id: UnitId, wanted: &Wanted) -> Result<bool, String> {
+        let unit = &self.units[id];
+        let generations = &unit.generations;
+        if generations.holds(&wanted.files) {
+            return Ok(true);
+        }
+        if generations.put(&wanted.files) && self.drifted(id, wanted.report_drift) {
+            return Ok(true);
+        }
+        if let Some(check) = self.checks[id].take() {
+            if !check.accepted {
+                // One check at a time: what comes of it is first.
+                self.checks[id] = Some(check);
+                return Ok(false);
+            }
+            if check.files == wanted.files {
+                return self.publish(id, check.staged, wanted).map(|()| true);
+            }
+        }
+        let staged = self.units[id].generations.stage(&wanted.files).map_err(text)?;
+        let Some((command, patience)) = wanted.validate.clone() else {
+            return self.publish(id, staged, wanted).map(|()| true);
+        };
+        let (messages, folder) = (self.messages.clone(), staged.folder().to_owned());
+        self.checks[id] = Some(Checked { files: wanted.files.clone(), staged, accepted: false });
+        tokio::spawn(async move {
+            let verdict = process::check(&command, &folder, patience).await;
+            let _ = messages.send(Message::Checked(id, verdict)).await;
+        });
+        Ok(false)
+    }
+
+    /// Files in force were changed by somebody; says whether they stay so.
+    fn drifted(&mut self, id: UnitId, stays: bool) -> bool {
+        let unit = &self.units[id];
+        let kept = if stays { "they stay so" } else { "they are written again" };
+        let drift = format!("{}; {kept}", unit.generations.drift().join(", "));
+        if self.drifts[id].as_ref() != Some(&drift) {
+            tracing::warn!(unit = unit.name, "files were changed by somebody else: {drift}");
+            self.wants.told(id, Told::Drift(drift.clone()));
+        }
+        self.drifts[id] = stays.then_some(drift);
+        stays
+    }
+
+    /// The command has spoken about staged files. Says whether to look at the wanted state again.
+    pub(super) fn checked(&mut self, id: UnitId, verdict: Result<(), String>) -> bool {
+        let Some(check) = self.checks[id].take() else { return false };
+        match verdict {
+            Ok(()) => self.checks[id] = Some(Checked { accepted: true, ..check }),
+            Err(reason) => {
+                // What a command says about a secret file may quote it.
+                let secret = check.files.values().any(|file| file.secret);
+                let masked = "its command refuses the files (its reason is masked)";
+                let reason = if secret { masked.to_owned() } else { reason };
+                tracing::error!(unit = self.units[id].name, "{reason}");
+                self.units[id].generations.clean();
+                self.refused[id] = Some(check.files);
+                self.wants.told(id, Told::Refused(reason));
+            }
+        }
+        true
+    }
+
+    fn publish(&mut self, id: UnitId, staged: Staged, wanted: &Wanted) -> Result<(), String> {
+        let unit = &self.units[id];
+        let generations = &unit.generations;
+        let current = generations.current();
+        let old = current.and_then(|number| generations.files(number).ok()).unwrap_or_default();
+        let before = current.and_then(|number| generations.meta(number)).map(|meta| meta.marks());
+        let marks = Marks { restart: wanted.token, reload: wanted.reload };
+        let action = match before.map(|before| before.to(marks)) {
+            None => "start",
+            Some(Change::None) => "none",
+            Some(Change::Reload) => "reload",
+            Some(Change::Restart) => "restart",
+        };
+        let meta = Meta {
+            index: wanted.index,
+            reason: action.to_owned(),
+            restart: marks.restart,
+            reload: marks.reload,
+            ..Meta::default()
+        };
+        let good = generations.good().and_then(|good| generations.meta(good));
+        let number = generations.publish(staged, &wanted.files, meta).map_err(text)?;
+        // What asks for nothing is as good as what it follows.
+        if good.is_some_and(|good| good.marks() == marks) {
+            generations.mark_good(number).map_err(text)?;
+        }
+        tracing::info!(unit = unit.name, number, "has a new configuration");
+        let diff = diff::diff(&old, &wanted.files);
+        self.drifts[id] = None;
+        self.wants.told(id, Told::Committed { number, action, diff });
+        Ok(())
+    }
+}
+
+fn text(error: GenerationError) -> String {
+    error.to_string()
+}
