@@ -52,7 +52,7 @@ impl Pending {
 }
 
 /// Something that gets files, and runs a program where it has one.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Unit {
     /// Its name in messages.
     pub name: String,
@@ -100,6 +100,8 @@ pub enum Told {
     },
     /// The new files were refused; why.
     Refused(String),
+    /// What is wanted is in force again; no refusal or rollback stands any more.
+    Settled,
     /// The last good generation is back.
     RolledBack(u64),
     /// A process was started.
@@ -116,6 +118,17 @@ pub enum Told {
     State(Option<String>),
     /// Files in force were changed by somebody else; which, and what was done about it.
     Drift(String),
+}
+
+/// What SIGHUP asks for.
+#[derive(Debug)]
+pub enum Hangup {
+    /// The end, as any program's.
+    Stop,
+    /// A look at the wanted state.
+    Look,
+    /// These units in place of those with the same names, in the same order.
+    Units(Vec<Unit>),
 }
 
 /// Where wanted states come from.
@@ -146,9 +159,9 @@ pub trait Wants {
     /// The end begins: everything is going to be stopped.
     fn ending(&mut self) {}
 
-    /// SIGHUP came. Without an answer it means stop.
-    fn hangup(&mut self) -> bool {
-        false
+    /// SIGHUP came.
+    fn hangup(&mut self) -> Hangup {
+        Hangup::Stop
     }
 }
 
@@ -164,17 +177,19 @@ enum Message {
 }
 
 /// The running units.
-pub struct Driver<'a, W> {
-    units: &'a [Unit],
+pub struct Driver<W> {
+    units: Vec<Unit>,
     wants: W,
     launcher: PathBuf,
     core: Supervisor,
     groups: Vec<Option<Group>>,
     wanted: Vec<Wanted>,
-    /// Files that did a unit no good, or that its command refused; not tried again.
-    refused: Vec<Option<Files>>,
+    /// Which files did a unit no good, or were refused by its command; not tried again.
+    refused: Vec<Option<String>>,
     /// Staged files and how far their check is.
     checks: Vec<Option<Checked>>,
+    /// Whether the last complaint about the unit's files still stands.
+    complained: Vec<bool>,
     /// What was told last of files that somebody else changed.
     drifts: Vec<Option<String>>,
     agreements: Vec<Agreement>,
@@ -187,14 +202,14 @@ pub struct Driver<'a, W> {
     signals: [Signal; 3],
 }
 
-impl<'a, W: Wants> Driver<'a, W> {
+impl<W: Wants> Driver<W> {
     /// A driver for these units, those with a program first. `changed` is notified when `wants`
     /// should be read again; `launcher` is the path of the howdah program.
     ///
     /// # Errors
     /// Signals cannot be received.
     pub fn new(
-        units: &'a [Unit],
+        units: Vec<Unit>,
         wants: W,
         changed: Arc<Notify>,
         launcher: PathBuf,
@@ -205,14 +220,15 @@ impl<'a, W: Wants> Driver<'a, W> {
         Ok(Self {
             groups: vec![None; policies.len()],
             core: Supervisor::new(policies),
-            units,
             wants,
             launcher,
-            wanted: vec![Wanted::default(); units.len()],
+            wanted: vec![Wanted { absent: true, ..Wanted::default() }; units.len()],
             refused: vec![None; units.len()],
             checks: units.iter().map(|_| None).collect(),
             drifts: vec![None; units.len()],
+            complained: vec![false; units.len()],
             agreements: units.iter().map(|_| Agreement::default()).collect(),
+            units,
             complaint: None,
             clock: Instant::now(),
             messages,
@@ -268,11 +284,16 @@ impl<'a, W: Wants> Driver<'a, W> {
                 _ = interrupt.recv() => Event::Stop,
                 _ = terminate.recv() => Event::Stop,
                 _ = hangup.recv() => match self.wants.hangup() {
-                    true => {
+                    Hangup::Stop => Event::Stop,
+                    Hangup::Look => {
                         again = true;
                         Event::Tick
                     }
-                    false => Event::Stop,
+                    Hangup::Units(units) => {
+                        again = true;
+                        self.replace(units);
+                        Event::Tick
+                    }
                 },
                 () = self.changed.notified() => {
                     let now = self.now();
@@ -286,6 +307,9 @@ impl<'a, W: Wants> Driver<'a, W> {
             }
             let commands = self.wants.commands();
             for event in std::iter::once(event).chain(commands) {
+                if let Event::Restart(unit) = event {
+                    again |= self.forgive(unit);
+                }
                 if let Some(outcome) = self.feed(event) {
                     return outcome;
                 }
@@ -299,6 +323,22 @@ impl<'a, W: Wants> Driver<'a, W> {
                 if let Some(outcome) = self.reread() {
                     return outcome;
                 }
+            }
+        }
+    }
+
+    /// Takes over how units are run. A program that is another one now is restarted.
+    fn replace(&mut self, units: Vec<Unit>) {
+        let same = |(old, new): (&Unit, &Unit)| old.name == new.name;
+        if units.len() != self.units.len() || !self.units.iter().zip(&units).all(same) {
+            tracing::error!("other units need a restart of the agent");
+            return;
+        }
+        let before = std::mem::replace(&mut self.units, units);
+        for (id, old) in before.iter().enumerate().take(self.groups.len()) {
+            self.core.treat(id, self.units[id].policy.clone());
+            if old.program != self.units[id].program {
+                let _ = self.messages.try_send(Message::Event(Event::Restart(id)));
             }
         }
     }

@@ -13,9 +13,11 @@
 
 pub mod history;
 pub mod inputs;
+mod metrics;
 mod remote;
 mod services;
 pub mod status;
+mod units;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,24 +28,26 @@ use tokio::sync::Notify;
 
 use crate::actuators::generations::Generations;
 use crate::actuators::lock;
-use crate::actuators::process::{self, Program};
+use crate::actuators::process;
 use crate::api;
-use crate::config::{self, AgentConfig, OnMissing, Scope, UnitConfig, expand};
-use crate::core::{Event, Exit, Millis, Outcome, Policy, UnitId};
-use crate::driver::{Driver, Told, Unit, Wanted, Wants};
+use crate::config::{self, AgentConfig, OnMissing, Scope, UnitConfig};
+use crate::core::{Event, Exit, Millis, Outcome, UnitId};
+use crate::driver::{Driver, Hangup, Told, Unit, Wanted, Wants};
 use crate::engine::change;
 use crate::engine::quiet::Quiet;
 use crate::engine::{self, Inputs, Rendered};
-use history::History;
+use history::{About, History};
 use inputs::Sources;
 use services::Services;
 use status::{Board, Command};
+pub use units::generations;
+use units::{millis, ordered, units};
 
 /// How long a start waits for sources before it takes the last good generations.
 const FIRST_ANSWER: Duration = Duration::from_secs(5);
 
-/// How long a program without a ready check must run before its configuration counts as good.
-const GOOD_AFTER_MS: Millis = 1_000;
+/// Longest name of an author.
+const AUTHOR_CHARS_MAX: usize = 100;
 
 /// What the command line says.
 #[derive(Debug, Clone, Default)]
@@ -100,7 +104,8 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         agent.first_answer().await;
         let wanted = agent.read().map_err(Failure::user)?;
         status::sd_notify("READY=1");
-        let driver = Driver::new(&units, agent, changed, launcher)
+        status::watchdog();
+        let driver = Driver::new(units.clone(), agent, changed, launcher)
             .map_err(|error| Failure::failed(format!("cannot watch signals: {error}")))?;
         let (outcome, mut agent) = driver.run(wanted).await;
         agent.services.finish().await;
@@ -118,75 +123,6 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     }
 }
 
-/// The folder of generations of a unit.
-pub fn generations(config: &AgentConfig, unit: &UnitConfig) -> Generations {
-    let link = unit.conf_dir(&config.state_dir);
-    Generations::new(&unit.folder(&config.state_dir), link).keeping(unit.keep)
-}
-
-/// The units for the driver, in its order: those with a program first.
-fn units(config: &AgentConfig) -> Result<Vec<Unit>, String> {
-    ordered(config).into_iter().map(|unit| driven(config, unit)).collect()
-}
-
-fn ordered(config: &AgentConfig) -> Vec<&UnitConfig> {
-    let mut units: Vec<&UnitConfig> = config.units.iter().collect();
-    units.sort_by_key(|unit| unit.command.is_none());
-    units
-}
-
-fn driven(config: &AgentConfig, unit: &UnitConfig) -> Result<Unit, String> {
-    let folder = unit.folder(&config.state_dir);
-    std::fs::create_dir_all(&folder)
-        .map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
-    let state = config.state_dir.display().to_string();
-    let conf = unit.conf_dir(&config.state_dir).display().to_string();
-    let late = [
-        ("conf_dir", conf.as_str()),
-        ("state_dir", state.as_str()),
-        ("unit.name", unit.name.as_str()),
-        ("unit.role", unit.role.as_str()),
-    ];
-    let mut words = unit.command.iter().flatten().map(|word| expand(word, &late));
-    let program = words.next().map(|path| (path, words.map(Into::into).collect()));
-    let user = unit.user.as_deref().map(user_of).transpose()?;
-    let env = unit.env.iter().map(|(name, value)| (name.clone(), expand(value, &late))).collect();
-    let millis = |time: Duration| Millis::try_from(time.as_millis()).unwrap_or(Millis::MAX);
-    let patience = unit.ready.as_ref().map_or(Duration::from_secs(30), |ready| ready.timeout);
-    Ok(Unit {
-        name: unit.name.clone(),
-        generations: generations(config, unit),
-        program: program.map(|(path, arguments)| Program {
-            path: path.into(),
-            arguments,
-            env,
-            user,
-            stop: unit.stop.signal,
-            reload: unit.reload.clone(),
-        }),
-        policy: Policy {
-            backoff_ms: millis(unit.restart.backoff),
-            backoff_ms_max: millis(unit.restart.cap),
-            reset_after_ms: millis(unit.restart.reset_after),
-            failures_max: unit.restart.max_failures,
-            stop_timeout_ms: millis(unit.stop.timeout),
-            ready_patience_ms: millis(patience),
-            stop_rank: u8::from(unit.role == "namenode"),
-            trial_failures: unit.restart.max_failures.div_ceil(3),
-            good_after_ms: if unit.ready.is_some() { 0 } else { GOOD_AFTER_MS },
-            exhausts: true,
-        },
-    })
-}
-
-fn user_of(name: &str) -> Result<(u32, u32), String> {
-    match nix::unistd::User::from_name(name) {
-        Ok(Some(user)) => Ok((user.uid.as_raw(), user.gid.as_raw())),
-        Ok(None) => Err(format!("there is no user {name}")),
-        Err(error) => Err(format!("cannot look up the user {name}: {error}")),
-    }
-}
-
 /// What the agent knows of one unit.
 struct Planned {
     quiet: Quiet,
@@ -196,6 +132,8 @@ struct Planned {
     newest: Option<engine::Files>,
     /// The commit mark last seen.
     mark: Option<u64>,
+    /// Who made the change that was taken last, where that is told.
+    author: Option<String>,
     /// When it began to wait for its service.
     waiting: Option<Instant>,
 }
@@ -216,7 +154,6 @@ struct Agent {
 
 impl Agent {
     fn new(options: Options, config: AgentConfig, changed: Arc<Notify>, board: Arc<Board>) -> Self {
-        let millis = |time: Duration| Millis::try_from(time.as_millis()).unwrap_or(Millis::MAX);
         let planned = ordered(&config)
             .into_iter()
             .map(|unit| Planned {
@@ -224,6 +161,7 @@ impl Agent {
                 wanted: Wanted { absent: true, ..Wanted::default() },
                 newest: None,
                 mark: None,
+                author: None,
                 waiting: None,
             })
             .collect();
@@ -278,6 +216,7 @@ impl Agent {
                 planned.quiet.commit(now);
             }
             if !frozen && planned.quiet.take(now) {
+                planned.author = author(&self.config, unit, inputs);
                 planned.wanted = wanted(unit, rendered);
             } else if frozen && planned.wanted.absent {
                 let generations = generations(&self.config, unit);
@@ -401,6 +340,14 @@ impl Agent {
     }
 }
 
+/// Who made a change: the first line of the author's key, else of the commit mark.
+fn author(config: &AgentConfig, unit: &UnitConfig, inputs: &Inputs) -> Option<String> {
+    let key = config.author_key.as_ref().or(unit.quiesce.commit.as_ref())?;
+    let text = String::from_utf8_lossy(&inputs.kv.entries.get(key)?.value).into_owned();
+    let line = text.lines().next().unwrap_or_default().trim();
+    (!line.is_empty()).then(|| line.chars().take(AUTHOR_CHARS_MAX).collect())
+}
+
 /// The state that a usable render asks for.
 fn wanted(unit: &UnitConfig, rendered: Rendered) -> Wanted {
     let marks = change::marks(unit, &rendered.files);
@@ -473,9 +420,13 @@ impl Wants for Agent {
     }
 
     fn told(&mut self, id: UnitId, told: Told) {
-        let index = self.planned.get(id).map_or(0, |planned| planned.wanted.index);
-        let unit = ordered(&self.config).get(id).map(|unit| unit.name.clone());
-        self.history.write(unit.as_deref().unwrap_or_default(), index, &told);
+        let planned = self.planned.get(id);
+        let about = About {
+            unit: ordered(&self.config).get(id).map_or("", |unit| unit.name.as_str()),
+            index: planned.map_or(0, |planned| planned.wanted.index),
+            author: planned.and_then(|planned| planned.author.as_deref()),
+        };
+        self.history.write(&about, &told);
         self.services.told(id, &told);
         self.board.told(id, &told);
     }
@@ -497,37 +448,52 @@ impl Wants for Agent {
         events
     }
 
-    fn hangup(&mut self) -> bool {
+    fn hangup(&mut self) -> Hangup {
         status::sd_notify("RELOADING=1");
-        match load(&self.options) {
+        let answer = match load(&self.options).and_then(|config| self.take_over(config)) {
+            Ok(units) => Hangup::Units(units),
             Err(problems) => {
                 tracing::error!(
                     "the new agent configuration is refused, nothing changes:\n{problems}"
                 );
+                Hangup::Look
             }
-            Ok(config) => {
-                let names = |config: &AgentConfig| -> Vec<(String, Option<Vec<String>>)> {
-                    let units = ordered(config).into_iter();
-                    units.map(|unit| (unit.name.clone(), unit.command.clone())).collect()
-                };
-                if names(&config) != names(&self.config)
-                    || config.state_dir != self.config.state_dir
-                {
-                    tracing::error!(
-                        "units, commands and state_dir change with a restart of the agent only; \
-                         nothing changes"
-                    );
-                } else if config != self.config {
-                    tracing::info!("the agent's own configuration is new");
-                    self.sources = Sources::start(&config, &self.changed);
-                    self.config = config;
-                    let again = Services::start(&self.config, self.sources.consul());
-                    self.services = self.services.followed_by(again);
-                }
+        };
+        status::sd_notify("READY=1");
+        answer
+    }
+}
+
+impl Agent {
+    /// Goes on with a new configuration of the agent itself.
+    fn take_over(&mut self, config: AgentConfig) -> Result<Vec<Unit>, String> {
+        let names = |config: &AgentConfig| -> Vec<(String, bool)> {
+            let units = ordered(config).into_iter();
+            units.map(|unit| (unit.name.clone(), unit.command.is_some())).collect()
+        };
+        if names(&config) != names(&self.config) || config.state_dir != self.config.state_dir {
+            return Err("other units and another state_dir need a restart of the agent".to_owned());
+        }
+        let fixed = |config: &AgentConfig| (config.listen, config.socket.clone(), config.log_json);
+        if fixed(&config) != fixed(&self.config) {
+            tracing::warn!("telemetry, api and log change with a restart of the agent");
+        }
+        let units = units(&config)?;
+        if config != self.config {
+            tracing::info!("the agent's own configuration is new");
+            self.sources = Sources::start(&config, &self.changed);
+            self.config = config;
+            let again = Services::start(&self.config, self.sources.consul());
+            self.services = self.services.followed_by(again);
+            for (planned, unit) in self.planned.iter_mut().zip(ordered(&self.config)) {
+                let millis =
+                    |time: Duration| Millis::try_from(time.as_millis()).unwrap_or(Millis::MAX);
+                planned.quiet = Quiet::new(millis(unit.quiesce.min), millis(unit.quiesce.max));
+                // What is configured may ask for other files of the same inputs.
+                planned.newest = None;
             }
         }
-        status::sd_notify("READY=1");
-        true
+        Ok(units)
     }
 }
 

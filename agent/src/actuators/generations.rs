@@ -109,6 +109,7 @@ pub struct Generations {
     folder: PathBuf,
     link: PathBuf,
     good: PathBuf,
+    refused: PathBuf,
     keep: usize,
 }
 
@@ -116,7 +117,13 @@ impl Generations {
     /// Generations below `unit/generations`, with `link` pointing at the one in force.
     pub fn new(unit: &Path, link: impl Into<PathBuf>) -> Self {
         let folder = unit.join("generations");
-        Self { folder, link: link.into(), good: unit.join("good"), keep: KEPT }
+        Self {
+            folder,
+            link: link.into(),
+            good: unit.join("good"),
+            refused: unit.join("refused"),
+            keep: KEPT,
+        }
     }
 
     /// Keeps that many.
@@ -151,6 +158,23 @@ impl Generations {
             return Ok(());
         }
         replace(&self.good, format!("{number}\n").as_bytes(), 0o644)
+    }
+
+    /// The [`digest`] of files that did their program no good.
+    pub fn refused(&self) -> Option<String> {
+        let text = fs::read_to_string(&self.refused).ok()?;
+        Some(text.trim().to_owned()).filter(|digest| !digest.is_empty())
+    }
+
+    /// Notes which files did their program no good, or that none are known to.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn mark_refused(&self, digest: Option<&str>) -> Result<(), GenerationError> {
+        if self.refused().as_deref() == digest {
+            return Ok(());
+        }
+        replace(&self.refused, format!("{}\n", digest.unwrap_or_default()).as_bytes(), 0o644)
     }
 
     /// Whether exactly these files are in force, byte for byte and mode for mode.
@@ -372,7 +396,20 @@ impl Generations {
 
 /// SHA-256 in hex.
 pub fn hash(content: &Content) -> String {
-    Sha256::digest(&content.0).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(&content.0))
+}
+
+/// SHA-256 in hex of all files: their names, bytes and modes.
+pub fn digest(files: &Files) -> String {
+    let mut all = Sha256::new();
+    for (name, file) in files {
+        all.update(format!("{name}\n{}\n{:o}\n", hash(&file.content), file.mode));
+    }
+    hex(&all.finalize())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The target of a link beside or above `folder`, relative where that is simple, so that the

@@ -28,7 +28,7 @@ pub use orphans::{adopt_orphans, end_orphans};
 const LINE_BYTES_MAX: u64 = 16 * 1024;
 
 /// A program to run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
     /// Its path, or its name to look up.
     pub path: PathBuf,

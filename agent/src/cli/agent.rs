@@ -5,6 +5,7 @@
 //! names.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use hdfs_edge::daemon::Failure;
@@ -14,6 +15,9 @@ use crate::api::client;
 use crate::config::{self, AgentConfig, Scope};
 use crate::engine::diff;
 use crate::run::{self, history};
+
+/// Between two looks at a unit that restarts.
+const POLL: Duration = Duration::from_millis(50);
 
 /// `diff` found changes.
 const EXIT_CHANGES: i32 = 2;
@@ -68,6 +72,21 @@ pub(super) struct UnitArguments {
     /// The generation to go back to [default: the one before]
     #[arg(value_name = "N")]
     number: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RestartArguments {
+    #[command(flatten)]
+    common: Common,
+    /// The units; every one that runs a program with --rolling and none named
+    #[arg(value_name = "UNIT")]
+    names: Vec<String>,
+    /// One after another: the next when the last one is ready again
+    #[arg(long)]
+    rolling: bool,
+    /// How long a unit may take to be ready again, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    timeout: u64,
 }
 
 #[derive(Debug, Args)]
@@ -214,7 +233,11 @@ pub(super) fn status(common: &Common) -> Result<(), Failure> {
         println!("frozen: nothing new is taken; howdah thaw resumes");
     }
     for unit in status["units"].as_array().into_iter().flatten() {
-        let ready = if unit["ready"] == true { "ready" } else { "not ready" };
+        let ready = match (unit["ready"] == true, unit["state"].as_str()) {
+            (true, None) => "ready".to_owned(),
+            (true, Some(state)) => format!("ready, {state}"),
+            (false, _) => "not ready".to_owned(),
+        };
         let text = |field: &str| unit[field].as_str().map(str::to_owned);
         println!(
             "{}: {ready}, generation {}, process {}",
@@ -224,6 +247,9 @@ pub(super) fn status(common: &Common) -> Result<(), Failure> {
         );
         if let Some(number) = unit["rolled_back_to"].as_u64() {
             println!("  rolled back to generation {number}");
+        }
+        if let Some(drift) = text("drift") {
+            println!("  files were changed by somebody else: {drift}");
         }
         if unit["last_good_in_use"] == true {
             println!("  runs with its last good generation: the sources did not answer");
@@ -274,9 +300,59 @@ pub(super) fn rollback(arguments: &UnitArguments) -> Result<(), Failure> {
     arguments.common.ask("POST", &target).map(drop)
 }
 
-pub(super) fn restart(arguments: &UnitArguments) -> Result<(), Failure> {
-    let target = format!("/v1/restart?unit={}", arguments.name);
-    arguments.common.ask("POST", &target).map(drop)
+/// Asks for the restarts; with `--rolling` follows each until its unit is ready again.
+pub(super) fn restart(arguments: &RestartArguments) -> Result<(), Failure> {
+    let common = &arguments.common;
+    let config = common.load()?;
+    let mut names = arguments.names.clone();
+    if names.is_empty() && arguments.rolling {
+        let running = config.units.iter().filter(|unit| unit.command.is_some());
+        names = running.map(|unit| unit.name.clone()).collect();
+    }
+    if names.is_empty() {
+        return Err(Failure::user("restart needs a UNIT, or --rolling for all of them"));
+    }
+    for name in names {
+        let before = unit_status(common, &name)?;
+        common.ask("POST", &format!("/v1/restart?unit={name}"))?;
+        if arguments.rolling {
+            let took = ready_again(common, &name, &before, arguments.timeout)?;
+            match common.json {
+                true => println!("{}", json!({ "unit": name, "seconds": took.as_secs_f64() })),
+                false => println!("{name}: ready again after {:.1} s", took.as_secs_f64()),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn unit_status(common: &Common, name: &str) -> Result<serde_json::Value, Failure> {
+    let status = common.ask("GET", "/v1/status")?;
+    let status: serde_json::Value = serde_json::from_str(&status).map_err(Failure::failed)?;
+    let mut units = status["units"].as_array().into_iter().flatten();
+    let found = units.find(|unit| unit["name"] == name);
+    found.cloned().ok_or_else(|| Failure::user(format!("there is no unit {name}")))
+}
+
+/// Waits for one more start of the unit, and for it to be ready.
+fn ready_again(
+    common: &Common,
+    name: &str,
+    before: &serde_json::Value,
+    timeout: u64,
+) -> Result<Duration, Failure> {
+    let start = Instant::now();
+    loop {
+        let now = unit_status(common, name)?;
+        if now["starts"].as_u64() > before["starts"].as_u64() && now["ready"] == true {
+            return Ok(start.elapsed());
+        }
+        if start.elapsed() > Duration::from_secs(timeout) {
+            let message = format!("{name} is not ready after {timeout} s; see howdah status");
+            return Err(Failure::failed(message));
+        }
+        std::thread::sleep(POLL);
+    }
 }
 
 pub(super) fn freeze(common: &Common, frozen: bool) -> Result<(), Failure> {
@@ -293,7 +369,10 @@ pub(super) fn history(arguments: &HistoryArguments) -> Result<(), Failure> {
         }
         let text = |field: &str| line[field].as_str().unwrap_or_default().to_owned();
         let (time, unit, event) = (text("time"), text("unit"), text("event"));
-        let rest = [text("action"), text("reason"), text("how")].concat();
+        let mut rest = [text("action"), text("reason"), text("how")].concat();
+        if let Some(author) = line["author"].as_str() {
+            rest.push_str(&format!(" by {author}"));
+        }
         println!("{time} {unit} {event} {rest}\n{}", text("diff"));
     }
     Ok(())

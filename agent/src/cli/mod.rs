@@ -51,8 +51,8 @@ enum Verb {
     Generations(agent::Common),
     /// Put an older generation back
     Rollback(agent::UnitArguments),
-    /// Restart a unit
-    Restart(agent::UnitArguments),
+    /// Restart units, at once or one after another
+    Restart(agent::RestartArguments),
     /// Take nothing new until `thaw`
     Freeze(agent::Common),
     /// Take what is new again

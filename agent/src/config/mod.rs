@@ -5,6 +5,7 @@
 //! blocks. Unknown and doubled names, wrong types and bad times are errors with file and line.
 //! Nothing here connects to anything.
 
+mod doubled;
 pub mod fields;
 mod read;
 pub mod tree;
@@ -46,6 +47,8 @@ pub struct AgentConfig {
     pub socket: PathBuf,
     /// Whether log lines are JSON.
     pub log_json: bool,
+    /// A key whose value names the author of a change, for the history.
+    pub author_key: Option<String>,
     /// How old a last good generation may be when a host boots without its sources.
     pub last_good_max_age: Duration,
 }
@@ -448,7 +451,8 @@ fn files_of(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Problem> {
 }
 
 impl Scope {
-    /// This process's environment and this host's name (`HOWDAH_NODE`, else the system's).
+    /// This process's environment, this host's name (`HOWDAH_NODE`, else the system's) and its
+    /// metadata (`HOWDAH_META_rack`, else Nomad's `NOMAD_META_rack`).
     pub fn of_process() -> Self {
         let env: BTreeMap<String, String> = crate::sources::environment::variables().collect();
         let host = || {
@@ -456,7 +460,14 @@ impl Scope {
             name.and_then(|name| name.into_string().ok()).unwrap_or_else(|| "localhost".to_owned())
         };
         let node = env.get("HOWDAH_NODE").cloned().unwrap_or_else(host);
-        Self { env, node, meta: BTreeMap::new() }
+        let named = |prefix: &'static str| {
+            let all = env.iter();
+            all.filter_map(move |(name, value)| Some((name.strip_prefix(prefix)?, value)))
+        };
+        // Nomad hands its own on in capitals and small letters.
+        let meta = named("NOMAD_META_").chain(named("HOWDAH_META_"));
+        let meta = meta.map(|(name, value)| (name.to_owned(), value.clone())).collect();
+        Self { env, node, meta }
     }
 }
 

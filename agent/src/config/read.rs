@@ -64,6 +64,7 @@ fn top(fields: &mut Fields<'_>, scope: &Scope) -> AgentConfig {
         log.finish();
     }
     let layers = layers(fields, scope);
+    let consul = fields.table("consul").map(consul);
     let folder = |fields: &mut Fields<'_>, name| {
         let mut table = fields.table(name)?;
         let folder = table.text("files");
@@ -73,18 +74,30 @@ fn top(fields: &mut Fields<'_>, scope: &Scope) -> AgentConfig {
         table.finish();
         folder.map(PathBuf::from)
     };
+    let units = units(fields);
+    for unit in units.iter().filter(|_| consul.is_none()) {
+        let name = &unit.name;
+        if !unit.services.is_empty() || unit.wait_for.is_some() {
+            let message = format!(
+                "unit {name:?} has a service or wait_for, which need Consul; add a consul block \
+                 (an empty one means CONSUL_HTTP_ADDR or 127.0.0.1:8500)"
+            );
+            fields.complain(fields.place(), message);
+        }
+    }
     AgentConfig {
         cluster,
         store: folder(fields, "store"),
         secrets: folder(fields, "secrets"),
-        consul: fields.table("consul").map(consul),
+        consul,
         vault: fields.table("vault").map(vault),
         layers,
-        units: units(fields),
+        units,
         listen,
         socket: super::expand(&socket, &[("state_dir", &state)]).into(),
         state_dir,
         log_json,
+        author_key: fields.text("author_key"),
         last_good_max_age: fields.time("last_good_max_age").unwrap_or(seconds(7 * 86_400)),
     }
 }

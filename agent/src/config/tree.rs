@@ -1,8 +1,8 @@
 //! One file of configuration, HCL2 or JSON, as values that know their line.
 //!
 //! Pure: text in, tree out. Strings may hold `${...}`: what is known now (`env.NAME`, `node.name`,
-//! `node.meta.NAME`, `cluster`, `state_dir`) is put in here; what only a unit knows (`conf_dir`,
-//! `staged_dir`, `unit.name`, `unit.role`, `generation`) stays as `${...}` for [`expand`]. JSON is
+//! `node.meta.NAME`) is put in here; what only a unit knows (`conf_dir`,
+//! `staged_dir`, `state_dir`, `unit.name`, `unit.role`, `generation`) stays as `${...}` for [`expand`]. JSON is
 //! read by the HCL parser, of whose expressions it is a part, so that both carry lines.
 
 use std::collections::BTreeMap;
@@ -13,6 +13,8 @@ use hcl_edit::Span as _;
 use hcl_edit::expr::{Expression, ObjectKey, TraversalOperator};
 use hcl_edit::structure::{Body, Structure};
 use hcl_edit::template::{Element, Template};
+
+use super::doubled::doubled;
 
 /// Longest file taken. A fleet's configuration of one host has a few kilobytes.
 pub const FILE_BYTES_MAX: usize = 1 << 20;
@@ -213,6 +215,10 @@ impl Reader<'_> {
             }
             Expression::Object(object) => {
                 let mut items = Vec::new();
+                let text = expression.span().and_then(|span| self.text.get(span));
+                if let Some(name) = text.and_then(doubled) {
+                    return Err(self.wrong(&place, &format!("{name} stands twice")));
+                }
                 for (key, value) in object {
                     items.push(self.entry(key, value.expr())?);
                 }

@@ -166,6 +166,13 @@ impl Supervisor {
         }
     }
 
+    /// From now on a unit is treated like this.
+    pub fn treat(&mut self, unit: UnitId, policy: Policy) {
+        let unit = &mut self.units[unit];
+        unit.backoff = Backoff::new(policy.backoff_ms, policy.backoff_ms_max);
+        unit.policy = policy;
+    }
+
     /// Whether the unit's last probe was good.
     pub fn ready(&self, unit: UnitId) -> bool {
         self.units[unit].ready()

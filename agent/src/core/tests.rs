@@ -398,3 +398,43 @@ fn a_held_unit_waits_and_an_operator_restarts() {
         ],
     );
 }
+
+#[test]
+fn a_unit_that_runs_with_something_else_is_told_restarted_and_then_left() {
+    use super::Event::{Agrees, Reloaded};
+    let mut supervisor = running_one();
+    check(
+        &mut supervisor,
+        &[
+            (20, Agrees(0, false), &[Say(0, Note::Differs), Reload(0)]),
+            (21, Reloaded(0, true), &[]),
+            (22, Agrees(0, false), &[Say(0, Note::Restarting), Terminate(0)]),
+            (23, Agrees(0, false), &[]),
+            (30, Exited(0, Exit::Code(0)), &[Spawn(0)]),
+            (31, Started(0), &[Probe(0)]),
+            (32, Agrees(0, false), &[]),
+            (33, Health(0, true), &[Say(0, Note::Ready)]),
+            (34, Agrees(0, false), &[Say(0, Note::Stubborn)]),
+            (35, Agrees(0, false), &[]),
+            (36, Agrees(0, true), &[]),
+            (37, Agrees(0, false), &[Say(0, Note::Differs), Reload(0)]),
+        ],
+    );
+}
+
+#[test]
+fn waiting_too_long_uses_the_budget_up() {
+    use super::Event::{Held, Late};
+    let mut supervisor = Supervisor::new([Policy { exhausts: true, ..policy() }]);
+    check(
+        &mut supervisor,
+        &[
+            (0, Held(0, true), &[]),
+            (0, Wanted(0, 1), &[]),
+            (1, Late(0), &[]),
+            (2, Late(0), &[]),
+            (3, Late(0), &[]),
+            (4, Late(0), &[Finish(Outcome::GaveUp(0))]),
+        ],
+    );
+}

@@ -68,7 +68,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         let changed = Arc::new(Notify::new());
         let _watch = cluster.watch(&changed);
         let wanted = cluster.read().map_err(Failure::user)?;
-        let driver = Driver::new(&units, cluster, changed, launcher)
+        let driver = Driver::new(units.clone(), cluster, changed, launcher)
             .map_err(|error| Failure::failed(format!("cannot watch signals: {error}")))?;
         Ok::<_, Failure>(driver.run(wanted).await.0)
     })?;

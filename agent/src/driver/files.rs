@@ -7,7 +7,7 @@
 use hdfs_edge::keys::Change;
 
 use super::{Driver, Message, Told, Wanted, Wants};
-use crate::actuators::generations::{Files, GenerationError, Meta, Staged};
+use crate::actuators::generations::{Files, GenerationError, Meta, Staged, digest};
 use crate::actuators::process;
 use crate::core::{Event, Outcome, UnitId};
 use crate::engine::change::Marks;
@@ -21,12 +21,13 @@ pub(super) struct Checked {
     accepted: bool,
 }
 
-impl<W: Wants> Driver<'_, W> {
+impl<W: Wants> Driver<W> {
     /// What the disk knows of configurations that did good.
     pub(super) fn recall(&mut self) {
         for id in 0..self.groups.len() {
             let generations = &self.units[id].generations;
             generations.clean();
+            self.refused[id] = generations.refused();
             if let Some(meta) = generations.good().and_then(|number| generations.meta(number)) {
                 let marks = meta.marks();
                 self.core.step(0, &Event::Good(id, marks.restart, marks.reload));
@@ -56,7 +57,11 @@ impl<W: Wants> Driver<'_, W> {
                     number,
                     "does no good with its new configuration; rolled back"
                 );
-                self.refused[id] = Some(std::mem::take(&mut self.wanted[id].files));
+                let refused = digest(&self.wanted[id].files);
+                if let Err(error) = generations.mark_refused(Some(&refused)) {
+                    tracing::warn!(unit, "{error}");
+                }
+                self.refused[id] = Some(refused);
                 self.wants.told(id, Told::RolledBack(number));
             }
             Err(error) => tracing::error!(unit, "{error}"),
@@ -86,17 +91,29 @@ impl<W: Wants> Driver<'_, W> {
     /// its old state; the next rescan tries again.
     pub(super) fn want(&mut self, wanted: Vec<Wanted>) -> Option<Outcome> {
         for (id, wanted) in wanted.into_iter().enumerate() {
-            if wanted.absent || self.refused[id].as_ref() == Some(&wanted.files) {
+            if wanted.absent {
                 continue;
             }
-            self.refused[id] = None;
+            let refused = self.refused[id].as_ref();
+            let refused = refused.is_some_and(|refused| *refused == digest(&wanted.files));
+            // A start with what is known to do no good starts with what did good.
+            let instead = match refused && self.wanted[id].absent {
+                true => self.last_good(id, &wanted),
+                false => None,
+            };
+            if refused && instead.is_none() && !self.wanted[id].absent {
+                continue;
+            }
+            let known_bad = refused && instead.is_some();
+            let wanted = instead.unwrap_or(wanted);
             match self.commit(id, &wanted) {
-                Ok(true) => {}
+                Ok(true) if known_bad => {}
+                Ok(true) => self.settle(id),
                 Ok(false) => continue,
                 Err(error) => {
                     let unit = &self.units[id].name;
                     tracing::error!(unit, "{error}");
-                    self.wants.told(id, Told::Refused(error));
+                    self.complain(id, error);
                     continue;
                 }
             }
@@ -115,6 +132,44 @@ impl<W: Wants> Driver<'_, W> {
             }
         }
         None
+    }
+
+    fn complain(&mut self, id: UnitId, reason: String) {
+        self.complained[id] = true;
+        self.wants.told(id, Told::Refused(reason));
+    }
+
+    /// What is wanted is in force: nothing is held against anything any more.
+    fn settle(&mut self, id: UnitId) {
+        let refused = self.forgive(id);
+        if std::mem::take(&mut self.complained[id]) || refused {
+            self.wants.told(id, Told::Settled);
+        }
+    }
+
+    /// What did the unit good last, in place of what did not.
+    fn last_good(&mut self, id: UnitId, instead_of: &Wanted) -> Option<Wanted> {
+        let generations = &self.units[id].generations;
+        let number = generations.good()?;
+        let (meta, files) = (generations.meta(number)?, generations.files(number).ok()?);
+        self.wants.told(id, Told::RolledBack(number));
+        Some(Wanted {
+            files,
+            token: meta.restart,
+            reload: meta.reload,
+            index: meta.index,
+            validate: None,
+            ..instead_of.clone()
+        })
+    }
+
+    /// Files that did no good may be tried again. Says whether there are any.
+    pub(super) fn forgive(&mut self, id: UnitId) -> bool {
+        let found = self.refused.get_mut(id).and_then(Option::take).is_some();
+        if found && let Err(error) = self.units[id].generations.mark_refused(None) {
+            tracing::warn!(unit = self.units[id].name, "{error}");
+        }
+        found
     }
 
     /// Stages, checks and swaps. Says whether these files are in force now; while their check runs
@@ -176,8 +231,8 @@ impl<W: Wants> Driver<'_, W> {
                 let reason = if secret { masked.to_owned() } else { reason };
                 tracing::error!(unit = self.units[id].name, "{reason}");
                 self.units[id].generations.clean();
-                self.refused[id] = Some(check.files);
-                self.wants.told(id, Told::Refused(reason));
+                self.refused[id] = Some(digest(&check.files));
+                self.complain(id, reason);
             }
         }
         true

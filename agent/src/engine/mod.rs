@@ -283,7 +283,7 @@ fn plain(settings: &BTreeMap<String, Setting>) -> Properties {
     settings.iter().map(|(name, setting)| (name.clone(), setting.value.clone())).collect()
 }
 
-/// The keys outside the layers' prefixes that units name themselves: templates and commit marks.
+/// The keys outside the layers' prefixes that units name themselves: templates, commit marks, the author.
 pub fn extra_keys(config: &AgentConfig) -> BTreeSet<String> {
     let templates =
         config.units.iter().flat_map(|unit| &unit.files).filter_map(|file| match &file.template {
@@ -291,7 +291,7 @@ pub fn extra_keys(config: &AgentConfig) -> BTreeSet<String> {
             _ => None,
         });
     let commits = config.units.iter().filter_map(|unit| unit.quiesce.commit.clone());
-    templates.chain(commits).collect()
+    templates.chain(commits).chain(config.author_key.clone()).collect()
 }
 
 #[cfg(test)]

@@ -20,6 +20,16 @@ pub struct History {
     file: Option<File>,
 }
 
+/// What a line is about.
+pub struct About<'a> {
+    /// The unit.
+    pub unit: &'a str,
+    /// The index of the KV snapshot that its configuration comes from.
+    pub index: u64,
+    /// Who made the change, where that is told.
+    pub author: Option<&'a str>,
+}
+
 /// Where it stands.
 pub fn path(state_dir: &Path) -> PathBuf {
     state_dir.join("history.jsonl")
@@ -37,7 +47,7 @@ impl History {
     }
 
     /// Appends what happened. Readiness and process ids are status, not history.
-    pub fn write(&mut self, unit: &str, index: u64, told: &Told) {
+    pub fn write(&mut self, about: &About<'_>, told: &Told) {
         let mut line = match told {
             Told::Committed { number, action, diff } => json!({
                 "event": "committed", "generation": number, "action": action, "diff": diff,
@@ -48,11 +58,14 @@ impl History {
             Told::Restarting => json!({ "event": "restarting" }),
             Told::Reloaded(done) => json!({ "event": "reloaded", "done": done }),
             Told::Drift(drift) => json!({ "event": "drift", "reason": drift }),
-            Told::Started(_) | Told::Ready(_) | Told::State(_) => return,
+            Told::Settled | Told::Started(_) | Told::Ready(_) | Told::State(_) => return,
         };
         line["time"] = chrono::Utc::now().to_rfc3339().into();
-        line["unit"] = unit.into();
-        line["index"] = index.into();
+        line["unit"] = about.unit.into();
+        line["index"] = about.index.into();
+        if let (Told::Committed { .. } | Told::Refused(_), Some(author)) = (told, about.author) {
+            line["author"] = author.into();
+        }
         let Some(file) = &mut self.file else { return };
         if let Err(error) = file.write_all(format!("{line}\n").as_bytes()) {
             tracing::error!("the history misses a line: {error}");

@@ -105,7 +105,7 @@ impl Services {
                 state.ready = false;
                 self.say(id, Status::Critical, &format!("ended: {}", super::ended(*exit)), None);
             }
-            Told::Refused(_) | Told::Reloaded(_) | Told::Drift(_) => return,
+            Told::Refused(_) | Told::Settled | Told::Reloaded(_) | Told::Drift(_) => return,
         }
         self.want();
     }
@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     fn unit(text: &str) -> UnitConfig {
-        let text = format!("unit \"nn\" {{\n command = [\"x\"]\n {text}\n}}");
+        let text = format!("consul {{}}\nunit \"nn\" {{\n command = [\"x\"]\n {text}\n}}");
         let config = config::load_text("t.hcl", &text, &config::Scope::default()).unwrap();
         config.units[0].clone()
     }

@@ -4,7 +4,6 @@
 //! ever held here: names, numbers, and lines that the engine has masked.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,6 +14,8 @@ use serde::Serialize;
 use tokio::sync::Notify;
 
 use super::inputs::Health;
+use super::metrics;
+use crate::actuators::process;
 use crate::config::AgentConfig;
 use crate::core::UnitId;
 use crate::driver::Told;
@@ -69,9 +70,64 @@ pub struct UnitStatus {
     /// Renders that could be used, and that could not.
     pub renders: (u64, u64),
     #[serde(skip)]
-    render_seconds: f64,
-    #[serde(skip)]
-    since: Option<Instant>,
+    pub(super) figures: Figures,
+}
+
+/// What is counted of one unit.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Figures {
+    pub(super) render: Duration,
+    pub(super) render_last: Duration,
+    /// When the generation in force came.
+    pub(super) since: Option<Instant>,
+    /// Configurations that were refused after they could be rendered.
+    pub(super) validate_failures: u64,
+    /// Why one that could be rendered is not in force.
+    rejected: Option<String>,
+    /// Restarts for new configuration or by an operator, and after a death.
+    pub(super) restarts: (u64, u64),
+    /// How often an action took effect, and how long that took in all.
+    pub(super) applied: BTreeMap<&'static str, (u64, Duration)>,
+    /// What is about to take effect.
+    applying: Option<(&'static str, Instant)>,
+    stopping: bool,
+}
+
+impl Figures {
+    fn told(&mut self, told: &Told) {
+        match told {
+            Told::Committed { action, .. } => {
+                self.since = Some(Instant::now());
+                self.applying = Some((action, Instant::now()));
+                self.rejected = None;
+                if *action == "none" {
+                    self.took_effect();
+                }
+            }
+            Told::Refused(reason) => {
+                self.validate_failures += 1;
+                self.rejected = Some(reason.clone());
+            }
+            Told::Settled => self.rejected = None,
+            Told::Restarting => {
+                self.restarts.0 += 1;
+                self.stopping = true;
+            }
+            Told::Ended(_) => {
+                self.restarts.1 += u64::from(!std::mem::take(&mut self.stopping));
+            }
+            Told::Reloaded(true) | Told::Ready(true) => self.took_effect(),
+            Told::RolledBack(_) => self.applying = None,
+            _ => {}
+        }
+    }
+
+    fn took_effect(&mut self) {
+        let Some((action, since)) = self.applying.take() else { return };
+        let (count, time) = self.applied.entry(action).or_default();
+        *count += 1;
+        *time += since.elapsed();
+    }
 }
 
 #[derive(Debug, Default)]
@@ -167,10 +223,11 @@ impl Board {
         unit.index = rendered.index;
         unit.missing = rendered.missing.iter().cloned().collect();
         unit.warnings.clone_from(&rendered.warnings);
-        unit.render_seconds += took.as_secs_f64();
+        unit.figures.render += took;
+        unit.figures.render_last = took;
         if rendered.usable() {
             unit.renders.0 += 1;
-            unit.refused = None;
+            unit.refused.clone_from(&unit.figures.rejected);
         } else {
             unit.renders.1 += 1;
             unit.refused = Some(rendered.refusal());
@@ -186,15 +243,16 @@ impl Board {
     pub fn told(&self, id: UnitId, told: &Told) {
         let mut state = self.state();
         let Some(unit) = state.units.get_mut(id) else { return };
+        unit.figures.told(told);
         match told {
             Told::Committed { number, .. } => {
                 unit.generation = Some(*number);
-                unit.since = Some(Instant::now());
                 unit.rolled_back_to = None;
                 unit.last_good_in_use = false;
                 unit.drift = None;
             }
             Told::Refused(reason) => unit.refused = Some(reason.clone()),
+            Told::Settled => (unit.refused, unit.rolled_back_to) = (None, None),
             Told::RolledBack(number) => {
                 unit.generation = Some(*number);
                 unit.rolled_back_to = Some(*number);
@@ -224,56 +282,41 @@ impl Board {
 
     /// Everything, for `/v1/status`.
     pub fn json(&self) -> serde_json::Value {
-        let state = self.state();
+        let mut state = self.state();
+        for unit in &mut state.units {
+            // A keeper starts its program a moment after it was started itself.
+            unit.pid = unit.pid.map(process::program_of);
+        }
         serde_json::json!({
             "cluster": self.cluster,
             "frozen": state.frozen,
             "sources": state.sources,
             "units": state.units,
+            "version": env!("CARGO_PKG_VERSION"),
         })
     }
 
     /// Everything, for Prometheus.
     pub fn metrics(&self) -> String {
         let state = self.state();
-        let mut text = String::new();
-        let mut family = |name: &str, kind: &str, samples: Vec<(String, f64)>| {
-            let _ = writeln!(text, "# TYPE {name} {kind}");
-            for (labels, value) in samples {
-                let _ = writeln!(text, "{name}{{{labels}}} {value}");
-            }
-        };
-        let each = |value: &dyn Fn(&UnitStatus) -> f64| -> Vec<(String, f64)> {
-            let label = |unit: &UnitStatus| format!("unit=\"{}\"", unit.name);
-            state.units.iter().map(|unit| (label(unit), value(unit))).collect()
-        };
-        let flag = |set: bool| f64::from(u8::from(set));
-        family("agent_generation", "gauge", each(&|u| u.generation.unwrap_or(0) as f64));
-        let age = |u: &UnitStatus| u.since.map_or(0.0, |since| since.elapsed().as_secs_f64());
-        family("agent_generation_age_seconds", "gauge", each(&age));
-        family("agent_watch_index", "gauge", each(&|u| u.index as f64));
-        let mut renders = Vec::new();
-        for unit in &state.units {
-            for (result, count) in [("ok", unit.renders.0), ("refused", unit.renders.1)] {
-                renders.push((format!("unit=\"{}\",result=\"{result}\"", unit.name), count as f64));
-            }
-        }
-        family("agent_render_total", "counter", renders);
-        family("agent_render_seconds_total", "counter", each(&|u| u.render_seconds));
-        family("agent_child_up", "gauge", each(&|u| flag(u.pid.is_some())));
-        family("agent_child_ready", "gauge", each(&|u| flag(u.ready)));
-        let restarts = |u: &UnitStatus| u.starts.saturating_sub(1) as f64;
-        family("agent_child_restarts_total", "counter", each(&restarts));
-        family("agent_missing_keys", "gauge", each(&|u| u.missing.len() as f64));
-        family("agent_last_good_in_use", "gauge", each(&|u| flag(u.last_good_in_use)));
-        family("agent_rolled_back", "gauge", each(&|u| flag(u.rolled_back_to.is_some())));
-        let sources = state.sources.iter();
-        let up = sources.map(|(name, error)| {
-            (format!("source=\"{}\"", name.escape_default()), flag(error.is_none()))
-        });
-        family("agent_source_up", "gauge", up.collect());
-        text
+        metrics::text(&state.units, &state.sources)
     }
+}
+
+/// Feeds systemd's watchdog, where it set one, from the thread that the driver runs on.
+pub fn watchdog() {
+    let of_env = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
+    let Some(every) = of_env("WATCHDOG_USEC").filter(|every| *every > 0) else { return };
+    if of_env("WATCHDOG_PID").is_some_and(|pid| pid != u64::from(std::process::id())) {
+        return;
+    }
+    tokio::spawn(async move {
+        let mut beat = tokio::time::interval(Duration::from_micros(every / 2));
+        loop {
+            beat.tick().await;
+            sd_notify("WATCHDOG=1");
+        }
+    });
 }
 
 /// Tells systemd (or whoever set `NOTIFY_SOCKET`) how it goes; nobody listening is fine.

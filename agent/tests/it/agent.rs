@@ -48,6 +48,20 @@ fn what_does_no_good_is_rolled_back() {
         });
         let history = String::from_utf8(host.verb(&["history"]).stdout).unwrap();
         assert!(history.contains("rolled back") && history.contains("+k="), "{history}");
+        // Another agent knows that, too: it starts with what did good, and tries nothing.
+        assert_eq!(host.stop(), 0);
+        let before = host.lines("starts").len();
+        host.start();
+        until("the status says so again", || {
+            (host.status()["units"][0]["rolled_back_to"] == 1).then_some(())
+        });
+        until("it runs", || (host.lines("starts").len() > before).then_some(()));
+        assert_eq!(host.lines("starts")[before..], ["1"]);
+        // An operator's restart is another try.
+        assert!(host.verb(&["restart", "app"]).status.success());
+        until("it was tried", || {
+            host.lines("starts")[before..].contains(&bad.to_owned()).then_some(())
+        });
         // A better value is taken as always.
         host.put("conf/app/app.env/k", "3");
         until("the next one runs", || {
@@ -151,4 +165,68 @@ fn secrets_are_shown_nowhere() {
     }
     assert!(!host.lines("log").join("\n").contains("canary"));
     assert!(!host.lines("state/history.jsonl").join("\n").contains("canary"));
+}
+
+#[test]
+fn a_slow_check_holds_up_nothing_else() {
+    let mut host = Host::new();
+    // Refuses the value 2, slowly: as long as the file `wait` is there.
+    let check = "while [ -e $2/wait ]; do sleep 0.02; done; ! grep -q k=2 $1/app.env || exit 1";
+    fs::write(host.path("check.sh"), check).unwrap();
+    let root = host.root.path().display().to_string();
+    host.configure(&format!(
+        "validate = {{ command = [\"/bin/sh\", \"{root}/check.sh\", \"${{staged_dir}}\", \
+         \"{root}\"], timeout = \"60s\" }}"
+    ));
+    host.start();
+    host.wait_starts(&["1"]);
+    host.wait_good("1");
+    fs::write(host.path("wait"), "").unwrap();
+    host.put("conf/app/app.env/k", "2");
+    // While the check runs the child is looked after, and orders are taken.
+    assert!(host.verb(&["restart", "app"]).status.success());
+    host.wait_starts(&["1", "1"]);
+    fs::remove_file(host.path("wait")).unwrap();
+    until("the refusal", || {
+        let status = host.status();
+        let refused = status["units"][0]["refused"].as_str().map(str::to_owned);
+        refused.filter(|reason| reason.contains("refuses the files")).map(drop)
+    });
+    host.put("conf/app/app.env/k", "3");
+    host.wait_starts(&["1", "1", "3"]);
+}
+
+#[test]
+fn sighup_changes_how_units_are_run() {
+    let mut host = Host::new();
+    host.start();
+    host.wait_starts(&["1"]);
+    host.configure("env = { NEW = \"1\" }");
+    let pid = Pid::from_raw(i32::try_from(host.agent.as_ref().unwrap().id()).unwrap());
+    kill(pid, Signal::SIGHUP).unwrap();
+    host.wait_starts(&["1", "1"]);
+    let environment = fs::read(format!("/proc/{}/environ", host.lines("pids")[1])).unwrap();
+    assert!(String::from_utf8_lossy(&environment).contains("NEW=1"));
+    // Nothing new, nothing done.
+    kill(pid, Signal::SIGHUP).unwrap();
+    assert!(host.verb(&["restart", "--rolling"]).status.success());
+    host.wait_starts(&["1", "1", "1"]);
+}
+
+#[test]
+fn drift_is_seen_and_repaired() {
+    let mut host = Host::new();
+    host.start();
+    host.wait_starts(&["1"]);
+    host.wait_good("1");
+    let file = host.path("state/units/app/conf/app.env");
+    fs::write(&file, "k=by hand\n").unwrap();
+    // Any news makes the agent look; by itself it looks every half a minute.
+    host.put("conf/other/x", "1");
+    until("it is written again", || {
+        (fs::read_to_string(&file).ok()?.contains("k=1")).then_some(())
+    });
+    let history = String::from_utf8(host.verb(&["history"]).stdout).unwrap();
+    assert!(history.contains("drift app.env was changed; they are written again"), "{history}");
+    assert_eq!(host.lines("starts"), ["1"]);
 }

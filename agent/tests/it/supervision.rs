@@ -98,7 +98,7 @@ fn helper() {
         let launcher = PathBuf::from(env!("CARGO_BIN_EXE_howdah"));
         let changed = Arc::new(tokio::sync::Notify::new());
         let wanted = names.iter().map(|name| wanted(name)).collect();
-        Driver::new(&units, Static, changed, launcher).unwrap().run(wanted).await
+        Driver::new(units, Static, changed, launcher).unwrap().run(wanted).await
     });
     std::process::exit(match outcome.0 {
         Outcome::Stopped => 0,

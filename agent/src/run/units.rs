@@ -1,0 +1,86 @@
+//! What a configured unit is for the driver.
+
+use std::time::Duration;
+
+use crate::actuators::generations::Generations;
+use crate::actuators::process::Program;
+use crate::config::{AgentConfig, UnitConfig, expand};
+use crate::core::{Millis, Policy};
+use crate::driver::Unit;
+
+/// How long a program without a ready check must run before its configuration counts as good.
+const GOOD_AFTER_MS: Millis = 1_000;
+
+/// The driver's measure of time.
+pub(super) fn millis(time: Duration) -> Millis {
+    Millis::try_from(time.as_millis()).unwrap_or(Millis::MAX)
+}
+
+/// The folder of generations of a unit.
+pub fn generations(config: &AgentConfig, unit: &UnitConfig) -> Generations {
+    let link = unit.conf_dir(&config.state_dir);
+    Generations::new(&unit.folder(&config.state_dir), link).keeping(unit.keep)
+}
+
+/// The units for the driver, in its order: those with a program first.
+pub(super) fn units(config: &AgentConfig) -> Result<Vec<Unit>, String> {
+    ordered(config).into_iter().map(|unit| driven(config, unit)).collect()
+}
+
+/// The units in the driver's order.
+pub(super) fn ordered(config: &AgentConfig) -> Vec<&UnitConfig> {
+    let mut units: Vec<&UnitConfig> = config.units.iter().collect();
+    units.sort_by_key(|unit| unit.command.is_none());
+    units
+}
+
+fn driven(config: &AgentConfig, unit: &UnitConfig) -> Result<Unit, String> {
+    let folder = unit.folder(&config.state_dir);
+    std::fs::create_dir_all(&folder)
+        .map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
+    let state = config.state_dir.display().to_string();
+    let conf = unit.conf_dir(&config.state_dir).display().to_string();
+    let late = [
+        ("conf_dir", conf.as_str()),
+        ("state_dir", state.as_str()),
+        ("unit.name", unit.name.as_str()),
+        ("unit.role", unit.role.as_str()),
+    ];
+    let mut words = unit.command.iter().flatten().map(|word| expand(word, &late));
+    let program = words.next().map(|path| (path, words.map(Into::into).collect()));
+    let user = unit.user.as_deref().map(user_of).transpose()?;
+    let env = unit.env.iter().map(|(name, value)| (name.clone(), expand(value, &late))).collect();
+    let patience = unit.ready.as_ref().map_or(Duration::from_secs(30), |ready| ready.timeout);
+    Ok(Unit {
+        name: unit.name.clone(),
+        generations: generations(config, unit),
+        program: program.map(|(path, arguments)| Program {
+            path: path.into(),
+            arguments,
+            env,
+            user,
+            stop: unit.stop.signal,
+            reload: unit.reload.clone(),
+        }),
+        policy: Policy {
+            backoff_ms: millis(unit.restart.backoff),
+            backoff_ms_max: millis(unit.restart.cap),
+            reset_after_ms: millis(unit.restart.reset_after),
+            failures_max: unit.restart.max_failures,
+            stop_timeout_ms: millis(unit.stop.timeout),
+            ready_patience_ms: millis(patience),
+            stop_rank: u8::from(unit.role == "namenode"),
+            trial_failures: unit.restart.max_failures.div_ceil(3),
+            good_after_ms: if unit.ready.is_some() { 0 } else { GOOD_AFTER_MS },
+            exhausts: true,
+        },
+    })
+}
+
+fn user_of(name: &str) -> Result<(u32, u32), String> {
+    match nix::unistd::User::from_name(name) {
+        Ok(Some(user)) => Ok((user.uid.as_raw(), user.gid.as_raw())),
+        Ok(None) => Err(format!("there is no user {name}")),
+        Err(error) => Err(format!("cannot look up the user {name}: {error}")),
+    }
+}
