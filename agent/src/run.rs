@@ -13,8 +13,10 @@
 
 pub mod history;
 pub mod inputs;
+mod late;
 mod remote;
 pub mod status;
+pub mod vault;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,6 +35,7 @@ use crate::driver::{Driver, Told, Unit, Wanted, Wants};
 use crate::engine::change;
 use crate::engine::quiet::Quiet;
 use crate::engine::{self, Inputs, Rendered};
+use crate::sources::vault::Mode;
 use history::History;
 use inputs::Sources;
 use status::{Board, Command};
@@ -82,6 +85,10 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     // Grandchildren whose parents die become ours, and are killed with their group.
     if let Err(error) = nix::sys::prctl::set_child_subreaper(true) {
         tracing::warn!(%error, "cannot become a subreaper");
+    }
+    // Secrets are in memory: no core file, whatever the system does with those, and no debugger.
+    if let Err(error) = nix::sys::prctl::set_dumpable(false) {
+        tracing::warn!(%error, "a crash may leave secrets in a core file");
     }
     std::fs::create_dir_all(&config.state_dir).map_err(|error| {
         Failure::user(format!("cannot create {}: {error}", config.state_dir.display()))
@@ -198,6 +205,8 @@ struct Planned {
     mark: Option<u64>,
     /// When it began to wait for its service.
     waiting: Option<Instant>,
+    /// What the templates of the files in force ask for; `None` while that is not known.
+    wants: Option<engine::Wants>,
 }
 
 /// The source of wanted states for the driver.
@@ -211,6 +220,8 @@ struct Agent {
     changed: Arc<Notify>,
     clock: Instant,
     first: bool,
+    /// Whether the time for a first configuration is over.
+    late: bool,
 }
 
 impl Agent {
@@ -224,12 +235,16 @@ impl Agent {
                 newest: None,
                 mark: None,
                 waiting: None,
+                wants: None,
             })
             .collect();
-        let sources = Sources::start(&config, &changed);
+        let sources = Sources::start(&config, &changed, Mode::Keep);
+        board.vault(sources.standing());
         let history = History::open(&config.state_dir);
         let clock = Instant::now();
-        Self { options, config, sources, board, history, planned, changed, clock, first: true }
+        late::wake(&changed);
+        let (first, late) = (true, false);
+        Self { options, config, sources, board, history, planned, changed, clock, first, late }
     }
 
     fn now(&self) -> Millis {
@@ -255,8 +270,7 @@ impl Agent {
         for (id, unit) in units.iter().enumerate() {
             let started = Instant::now();
             let rendered = engine::render(&self.config, unit, inputs);
-            wants.services.extend(rendered.wants.services.iter().cloned());
-            wants.secrets.extend(rendered.wants.secrets.iter().cloned());
+            wants.extend(&rendered.wants);
             self.board.rendered(id, &rendered, started.elapsed());
             self.complain(unit, &rendered);
             let planned = &mut self.planned[id];
@@ -275,6 +289,7 @@ impl Agent {
                 planned.quiet.commit(now);
             }
             if !frozen && planned.quiet.take(now) {
+                planned.wants = Some(rendered.wants.clone());
                 planned.wanted = wanted(unit, rendered);
             } else if frozen && planned.wanted.absent {
                 let generations = generations(&self.config, unit);
@@ -284,7 +299,8 @@ impl Agent {
                 }
             }
         }
-        self.sources.want(wants);
+        let whole = self.add_wants_in_force(&mut wants);
+        self.sources.want(wants, whole);
         self.wake(now);
     }
 
@@ -357,6 +373,7 @@ impl Agent {
             return;
         };
         self.planned[id].wanted = wanted;
+        self.planned[id].wants = None;
         self.changed.notify_one();
     }
 
@@ -446,7 +463,10 @@ fn from_disk(generations: &Generations, unit: &UnitConfig, number: u64) -> Resul
 impl Wants for Agent {
     fn read(&mut self) -> Result<Vec<Wanted>, String> {
         match self.sources.inputs() {
-            Ok(inputs) => self.plan(&inputs),
+            Ok(inputs) => {
+                self.plan(&inputs);
+                self.late();
+            }
             Err(error) if self.first => self.fall_back(&error),
             Err(_) => {}
         }
@@ -468,6 +488,9 @@ impl Wants for Agent {
         let index = self.planned.get(id).map_or(0, |planned| planned.wanted.index);
         let unit = ordered(&self.config).get(id).map(|unit| unit.name.clone());
         self.history.write(unit.as_deref().unwrap_or_default(), index, &told);
+        if let (Told::RolledBack(_), Some(planned)) = (&told, self.planned.get_mut(id)) {
+            planned.wants = None;
+        }
         self.board.told(id, &told);
     }
 
@@ -505,7 +528,8 @@ impl Wants for Agent {
                     );
                 } else if config != self.config {
                     tracing::info!("the agent's own configuration is new");
-                    self.sources = Sources::start(&config, &self.changed);
+                    self.sources = Sources::start(&config, &self.changed, Mode::Keep);
+                    self.board.vault(self.sources.standing());
                     self.config = config;
                 }
             }
@@ -529,7 +553,7 @@ pub(crate) fn ended(exit: Exit) -> String {
 /// A source cannot be read.
 pub async fn render_once(config: &AgentConfig) -> Result<Vec<(UnitConfig, Rendered)>, String> {
     let changed = Arc::new(Notify::new());
-    let mut sources = Sources::start(config, &changed);
+    let mut sources = Sources::start(config, &changed, Mode::Look);
     let deadline = tokio::time::Instant::now() + FIRST_ANSWER;
     loop {
         let last = tokio::time::timeout_at(deadline, async {
@@ -547,11 +571,10 @@ pub async fn render_once(config: &AgentConfig) -> Result<Vec<(UnitConfig, Render
         // What templates ask for is known only after a first round.
         let mut wants = engine::Wants::default();
         for (_, each) in &rendered {
-            wants.services.extend(each.wants.services.iter().cloned());
-            wants.secrets.extend(each.wants.secrets.iter().cloned());
+            wants.extend(&each.wants);
         }
         let complete = rendered.iter().all(|(_, each)| each.missing.is_empty());
-        if late || complete || !sources.want(wants) {
+        if late || complete || !sources.want(wants, false) {
             return Ok(rendered);
         }
         if tokio::time::timeout_at(deadline, changed.notified()).await.is_err() {

@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::{Reload, expand};
 use crate::core::Exit;
+use crate::sources::environment;
 
 /// Hidden first argument of a process that is about to become a supervised child.
 pub const CHILD_VERB: &str = "__child";
@@ -103,8 +104,8 @@ pub fn spawn(launcher: &PathBuf, program: &Program, tag: &str) -> io::Result<Pro
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .envs(program.env.iter().map(|(name, value)| (name, value)))
         .process_group(0);
+    without_tokens(&mut command, &program.env);
     if let Some((user, group)) = program.user {
         command.gid(group).uid(user);
     }
@@ -122,6 +123,14 @@ pub fn spawn(launcher: &PathBuf, program: &Program, tag: &str) -> io::Result<Pro
         output.push(tokio::spawn(forward(stderr, tag.to_owned())));
     }
     Ok(Process { child, group, output })
+}
+
+/// The unit's variables; the agent's own credentials only when it names them.
+fn without_tokens(command: &mut Command, env: &[(String, String)]) {
+    for name in environment::TOKENS {
+        command.env_remove(name);
+    }
+    command.envs(env.iter().map(|(name, value)| (name, value)));
 }
 
 impl Process {
@@ -155,7 +164,9 @@ pub async fn check(command: &[String], staged: &Path, patience: Duration) -> Res
     let words: Vec<String> =
         command.iter().map(|word| expand(word, &[("staged_dir", &staged)])).collect();
     let Some((program, arguments)) = words.split_first() else { return Ok(()) };
-    let child = Command::new(program)
+    let mut command = Command::new(program);
+    without_tokens(&mut command, &[]);
+    let child = command
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

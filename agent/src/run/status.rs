@@ -9,16 +9,18 @@ use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::inputs::Health;
+use super::vault;
 use crate::config::AgentConfig;
 use crate::core::UnitId;
 use crate::driver::Told;
 use crate::engine::Rendered;
+use crate::sources::vault::Standing;
 
 /// What an operator asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +77,7 @@ struct State {
     sources: Health,
     frozen: bool,
     complaints: BTreeMap<String, String>,
+    vault: Option<watch::Receiver<Standing>>,
 }
 
 /// The shared board.
@@ -148,6 +151,11 @@ impl Board {
         self.state().sources = health;
     }
 
+    /// Where to look how the agent stands with Vault.
+    pub fn vault(&self, standing: Option<watch::Receiver<Standing>>) {
+        self.state().vault = standing;
+    }
+
     /// Whether this render's complaint differs from the unit's last one.
     pub fn news(&self, unit: &str, rendered: &Rendered) -> bool {
         let told = format!("{} {:?}", rendered.refusal(), rendered.warnings);
@@ -213,9 +221,11 @@ impl Board {
     /// Everything, for `/v1/status`.
     pub fn json(&self) -> serde_json::Value {
         let state = self.state();
+        let standing = state.vault.as_ref().map(|vault| vault.borrow().clone());
         serde_json::json!({
             "cluster": self.cluster,
             "frozen": state.frozen,
+            "vault": standing.map(|standing| vault::json(&standing, SystemTime::now())),
             "sources": state.sources,
             "units": state.units,
         })
@@ -228,7 +238,10 @@ impl Board {
         let mut family = |name: &str, kind: &str, samples: Vec<(String, f64)>| {
             let _ = writeln!(text, "# TYPE {name} {kind}");
             for (labels, value) in samples {
-                let _ = writeln!(text, "{name}{{{labels}}} {value}");
+                let _ = match labels.as_str() {
+                    "" => writeln!(text, "{name} {value}"),
+                    _ => writeln!(text, "{name}{{{labels}}} {value}"),
+                };
             }
         };
         let each = |value: &dyn Fn(&UnitStatus) -> f64| -> Vec<(String, f64)> {
@@ -260,6 +273,10 @@ impl Board {
             (format!("source=\"{}\"", name.escape_default()), flag(error.is_none()))
         });
         family("agent_source_up", "gauge", up.collect());
+        let standing = state.vault.as_ref().map(|vault| vault.borrow().clone());
+        for (name, samples) in standing.iter().flat_map(|s| vault::metrics(s, SystemTime::now())) {
+            family(name, "gauge", samples);
+        }
         text
     }
 }
