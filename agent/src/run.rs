@@ -305,6 +305,10 @@ impl Agent {
     }
 
     fn complain(&self, unit: &UnitConfig, rendered: &Rendered) {
+        // What a template asks for is known, and so asked of the sources, only after a render.
+        if self.clock.elapsed() < FIRST_ANSWER && rendered.errors.is_empty() && !rendered.usable() {
+            return;
+        }
         if !self.board.news(&unit.name, rendered) {
             return;
         }
