@@ -346,8 +346,11 @@ fn base(address: &str) -> Result<String, HttpError> {
     Ok(text)
 }
 
-/// An error and its causes in one line.
-fn whole(error: &dyn std::error::Error) -> String {
+/// An error and its causes in one line; of TLS with what to do about it.
+fn whole(error: &(dyn std::error::Error + 'static)) -> String {
+    if let Some(what) = tls::told(error) {
+        return what;
+    }
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

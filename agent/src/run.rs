@@ -13,11 +13,13 @@
 
 pub mod history;
 pub mod inputs;
+mod late;
 mod metrics;
 mod remote;
 mod services;
 pub mod status;
 mod units;
+pub mod vault;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -36,6 +38,7 @@ use crate::driver::{Driver, Hangup, Told, Unit, Wanted, Wants};
 use crate::engine::change;
 use crate::engine::quiet::Quiet;
 use crate::engine::{self, Inputs, Rendered};
+use crate::sources::vault::Mode;
 use history::{About, History};
 use inputs::Sources;
 use services::Services;
@@ -86,6 +89,10 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let config = load(options).map_err(Failure::user)?;
     daemon::init_logging(if config.log_json { LogFormat::Json } else { LogFormat::Text });
     process::adopt_orphans();
+    // Secrets are in memory: no core file, whatever the system does with those, and no debugger.
+    if let Err(error) = nix::sys::prctl::set_dumpable(false) {
+        tracing::warn!(%error, "a crash may leave secrets in a core file");
+    }
     std::fs::create_dir_all(&config.state_dir).map_err(|error| {
         Failure::user(format!("cannot create {}: {error}", config.state_dir.display()))
     })?;
@@ -136,6 +143,8 @@ struct Planned {
     author: Option<String>,
     /// When it began to wait for its service.
     waiting: Option<Instant>,
+    /// What the templates of the files in force ask for; `None` while that is not known.
+    wants: Option<engine::Wants>,
 }
 
 /// The source of wanted states for the driver.
@@ -150,6 +159,8 @@ struct Agent {
     changed: Arc<Notify>,
     clock: Instant,
     first: bool,
+    /// Whether the time for a first configuration is over.
+    late: bool,
 }
 
 impl Agent {
@@ -163,14 +174,28 @@ impl Agent {
                 mark: None,
                 author: None,
                 waiting: None,
+                wants: None,
             })
             .collect();
-        let sources = Sources::start(&config, &changed);
+        let sources = Sources::start(&config, &changed, Mode::Keep);
+        board.vault(sources.standing());
         let services = Services::start(&config, sources.consul());
         let history = History::open(&config.state_dir);
-        let clock = Instant::now();
-        let first = true;
-        Self { options, config, sources, services, board, history, planned, changed, clock, first }
+        late::wake(&changed);
+        let (clock, first, late) = (Instant::now(), true, false);
+        Self {
+            options,
+            config,
+            sources,
+            services,
+            board,
+            history,
+            planned,
+            changed,
+            clock,
+            first,
+            late,
+        }
     }
 
     fn now(&self) -> Millis {
@@ -196,8 +221,7 @@ impl Agent {
         for (id, unit) in units.iter().enumerate() {
             let started = Instant::now();
             let rendered = engine::render(&self.config, unit, inputs);
-            wants.services.extend(rendered.wants.services.iter().cloned());
-            wants.secrets.extend(rendered.wants.secrets.iter().cloned());
+            wants.extend(&rendered.wants);
             self.board.rendered(id, &rendered, started.elapsed());
             self.complain(unit, &rendered);
             let planned = &mut self.planned[id];
@@ -217,6 +241,7 @@ impl Agent {
             }
             if !frozen && planned.quiet.take(now) {
                 planned.author = author(&self.config, unit, inputs);
+                planned.wants = Some(rendered.wants.clone());
                 planned.wanted = wanted(unit, rendered);
             } else if frozen && planned.wanted.absent {
                 let generations = generations(&self.config, unit);
@@ -226,11 +251,16 @@ impl Agent {
                 }
             }
         }
-        self.sources.want(wants);
+        let whole = self.add_wants_in_force(&mut wants);
+        self.sources.want(wants, whole);
         self.wake(now);
     }
 
     fn complain(&self, unit: &UnitConfig, rendered: &Rendered) {
+        // What a template asks for is known, and so asked of the sources, only after a render.
+        if self.clock.elapsed() < FIRST_ANSWER && rendered.errors.is_empty() && !rendered.usable() {
+            return;
+        }
         if !self.board.news(&unit.name, rendered) {
             return;
         }
@@ -299,6 +329,7 @@ impl Agent {
             return;
         };
         self.planned[id].wanted = wanted;
+        self.planned[id].wants = None;
         self.changed.notify_one();
     }
 
@@ -397,7 +428,10 @@ fn from_disk(generations: &Generations, unit: &UnitConfig, number: u64) -> Resul
 impl Wants for Agent {
     fn read(&mut self) -> Result<Vec<Wanted>, String> {
         match self.sources.inputs() {
-            Ok(inputs) => self.plan(&inputs),
+            Ok(inputs) => {
+                self.plan(&inputs);
+                self.late();
+            }
             Err(error) if self.first => self.fall_back(&error),
             Err(_) => {}
         }
@@ -428,6 +462,9 @@ impl Wants for Agent {
         };
         self.history.write(&about, &told);
         self.services.told(id, &told);
+        if let (Told::RolledBack(_), Some(planned)) = (&told, self.planned.get_mut(id)) {
+            planned.wants = None;
+        }
         self.board.told(id, &told);
     }
 
@@ -481,13 +518,12 @@ impl Agent {
         let units = units(&config)?;
         if config != self.config {
             tracing::info!("the agent's own configuration is new");
-            self.sources = Sources::start(&config, &self.changed);
+            self.sources = Sources::start(&config, &self.changed, Mode::Keep);
+            self.board.vault(self.sources.standing());
             self.config = config;
             let again = Services::start(&self.config, self.sources.consul());
             self.services = self.services.followed_by(again);
             for (planned, unit) in self.planned.iter_mut().zip(ordered(&self.config)) {
-                let millis =
-                    |time: Duration| Millis::try_from(time.as_millis()).unwrap_or(Millis::MAX);
                 planned.quiet = Quiet::new(millis(unit.quiesce.min), millis(unit.quiesce.max));
                 // What is configured may ask for other files of the same inputs.
                 planned.newest = None;
@@ -511,7 +547,7 @@ pub(crate) fn ended(exit: Exit) -> String {
 /// A source cannot be read.
 pub async fn render_once(config: &AgentConfig) -> Result<Vec<(UnitConfig, Rendered)>, String> {
     let changed = Arc::new(Notify::new());
-    let mut sources = Sources::start(config, &changed);
+    let mut sources = Sources::start(config, &changed, Mode::Look);
     let deadline = tokio::time::Instant::now() + FIRST_ANSWER;
     loop {
         let last = tokio::time::timeout_at(deadline, async {
@@ -529,11 +565,10 @@ pub async fn render_once(config: &AgentConfig) -> Result<Vec<(UnitConfig, Render
         // What templates ask for is known only after a first round.
         let mut wants = engine::Wants::default();
         for (_, each) in &rendered {
-            wants.services.extend(each.wants.services.iter().cloned());
-            wants.secrets.extend(each.wants.secrets.iter().cloned());
+            wants.extend(&each.wants);
         }
         let complete = rendered.iter().all(|(_, each)| each.missing.is_empty());
-        if late || complete || !sources.want(wants) {
+        if late || complete || !sources.want(wants, false) {
             return Ok(rendered);
         }
         if tokio::time::timeout_at(deadline, changed.notified()).await.is_err() {

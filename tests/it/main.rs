@@ -2,10 +2,12 @@
 //!
 //! Real Hadoop is fetched once into a cache (`tests::hadoop`). With `CI=true` nothing is skipped.
 
+mod agent_vault;
 mod bad_input;
 mod cli;
 mod common;
 mod config;
+mod consul;
 mod crash;
 mod full_disk;
 mod golden;
@@ -16,3 +18,4 @@ mod oracle_client;
 mod oracle_disk;
 mod oracle_shell;
 mod tidy;
+mod vault;

@@ -108,7 +108,11 @@ pub fn call(
     Ok((status, serde_json::from_str(&text).unwrap_or(Value::Null)))
 }
 
-fn call_text(
+/// The same with the body as it is.
+///
+/// # Errors
+/// Nobody answers.
+pub fn call_text(
     address: &str,
     method: &str,
     path: &str,

@@ -20,6 +20,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::{Reload, expand};
 use crate::core::Exit;
+use crate::sources::environment;
 pub use keeper::{CHILD_VERB, become_child};
 use orphans::Known;
 pub use orphans::{adopt_orphans, end_orphans};
@@ -113,8 +114,8 @@ pub fn spawn(launcher: &PathBuf, program: &Program, tag: &str) -> io::Result<Pro
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .envs(program.env.iter().map(|(name, value)| (name, value)))
         .process_group(0);
+    without_tokens(&mut command, &program.env);
     if let Some((user, group)) = program.user {
         command.gid(group).uid(user);
     }
@@ -142,6 +143,14 @@ fn is_ours(launcher: &Path, program: &Path) -> bool {
     let folders = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&folders).map(|folder| folder.join(program));
     found.into_iter().find(|path| path.is_file()).is_some_and(|path| same(&path))
+}
+
+/// The unit's variables; the agent's own credentials only when it names them.
+fn without_tokens(command: &mut Command, env: &[(String, String)]) {
+    for name in environment::TOKENS {
+        command.env_remove(name);
+    }
+    command.envs(env.iter().map(|(name, value)| (name, value)));
 }
 
 impl Process {
@@ -177,6 +186,7 @@ pub async fn check(command: &[String], staged: &Path, patience: Duration) -> Res
         command.iter().map(|word| expand(word, &[("staged_dir", &staged)])).collect();
     let Some((program, arguments)) = words.split_first() else { return Ok(()) };
     let mut command = Command::new(program);
+    without_tokens(&mut command, &[]);
     command
         .args(arguments)
         .stdin(Stdio::null())

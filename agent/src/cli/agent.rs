@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::api::client;
 use crate::config::{self, AgentConfig, Scope};
 use crate::engine::diff;
-use crate::run::{self, history};
+use crate::run::{self, history, vault};
 
 /// Between two looks at a unit that restarts.
 const POLL: Duration = Duration::from_millis(50);
@@ -228,6 +228,9 @@ pub(super) fn status(common: &Common) -> Result<(), Failure> {
     let status: serde_json::Value = serde_json::from_str(&answer).map_err(Failure::failed)?;
     for (name, error) in status["sources"].as_object().into_iter().flatten() {
         println!("source {name}: {}", error.as_str().unwrap_or("ok"));
+    }
+    if status["vault"].is_object() {
+        println!("{}", vault::line(&status["vault"]));
     }
     if status["frozen"] == true {
         println!("frozen: nothing new is taken; howdah thaw resumes");

@@ -24,7 +24,12 @@ pub(super) struct Notes {
     pub(super) missing: BTreeSet<String>,
     file_misses: bool,
     used_secret: bool,
+    /// Decoded bytes that are no text; templates carry their marks.
+    blobs: Vec<Vec<u8>>,
 }
+
+/// Around the number of a blob in a template's output: characters that no text has.
+const BLOB_MARKS: [char; 2] = ['\u{fdd0}', '\u{fdd1}'];
 
 /// The notebook that all helpers of a render share.
 #[derive(Debug, Default)]
@@ -53,6 +58,20 @@ impl Asked {
 
     pub(super) fn used_secret(&self) -> bool {
         self.notes().used_secret
+    }
+
+    /// A template's output as bytes, with those of its blobs in their places.
+    pub(super) fn bytes(&self, text: &str) -> Vec<u8> {
+        let notes = self.notes();
+        let mut bytes = Vec::with_capacity(text.len());
+        for (nth, part) in text.split(BLOB_MARKS).enumerate() {
+            let blob = part.parse().ok().filter(|_| nth % 2 == 1);
+            match blob.and_then(|number: usize| notes.blobs.get(number)) {
+                Some(blob) => bytes.extend_from_slice(blob),
+                None => bytes.extend_from_slice(part.as_bytes()),
+            }
+        }
+        bytes
     }
 
     pub(super) fn take(&self) -> Notes {
@@ -111,6 +130,9 @@ fn wrong(helper: &Helper<'_>, what: &str) -> RenderErrorReason {
 
 fn text(helper: &Helper<'_>, at: usize) -> Result<String, RenderErrorReason> {
     match helper.param(at).map(handlebars::PathAndJson::value) {
+        Some(Value::String(text)) if has_blob(text) => {
+            Err(wrong(helper, "was given bytes that are no text; they can only be written"))
+        }
         Some(Value::String(text)) => Ok(text.clone()),
         Some(Value::Null) | None => Err(wrong(helper, &format!("needs {} values", at + 1))),
         Some(other) => Ok(other.to_string()),
@@ -276,12 +298,24 @@ fn node(state: &State, helper: &Helper<'_>) -> Answer {
     }
 }
 
-fn base64_decode(_: &State, helper: &Helper<'_>) -> Answer {
+/// Text, or bytes that are none (a keytab), which go into the file as they are.
+fn base64_decode(state: &State, helper: &Helper<'_>) -> Answer {
+    let encoded: String = text(helper, 0)?.split_ascii_whitespace().collect();
     let bytes = STANDARD
-        .decode(text(helper, 0)?.trim())
+        .decode(encoded)
         .map_err(|_| wrong(helper, "was given something that is not base64"))?;
-    match String::from_utf8(bytes) {
-        Ok(text) => Ok(text.into()),
-        Err(_) => Err(wrong(helper, "gives no UTF-8 text")),
-    }
+    let bytes = match String::from_utf8(bytes) {
+        Ok(text) if !has_blob(&text) => return Ok(text.into()),
+        Ok(text) => text.into_bytes(),
+        Err(error) => error.into_bytes(),
+    };
+    let blobs = &mut state.asked.notes().blobs;
+    blobs.push(bytes);
+    let [open, close] = BLOB_MARKS;
+    Ok(format!("{open}{}{close}", blobs.len() - 1).into())
+}
+
+/// Whether a text carries bytes that are no text.
+pub(super) fn has_blob(text: &str) -> bool {
+    text.contains(BLOB_MARKS)
 }

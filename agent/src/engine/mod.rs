@@ -25,7 +25,7 @@ use serde_json::json;
 use crate::config::{AgentConfig, FileConfig, TemplateSource, UnitConfig};
 use crate::render::{Format, Properties, Templates};
 use crate::sources::{Kv, SecretRef, Secrets, ServiceQuery, Services};
-use helpers::Asked;
+use helpers::{Asked, has_blob};
 use layers::{Layered, Setting};
 
 /// The flag of a key whose value is a template: flokkr's bit 2.
@@ -99,6 +99,14 @@ pub struct Wants {
     pub services: BTreeSet<ServiceQuery>,
     /// Secrets.
     pub secrets: BTreeSet<SecretRef>,
+}
+
+impl Wants {
+    /// Adds what somebody else asks for.
+    pub fn extend(&mut self, other: &Self) {
+        self.services.extend(other.services.iter().cloned());
+        self.secrets.extend(other.secrets.iter().cloned());
+    }
 }
 
 /// What came of a unit's inputs.
@@ -204,17 +212,20 @@ impl Renderer<'_> {
     fn bytes(&mut self, file: &FileConfig) -> Result<Vec<u8>, String> {
         let name = &file.name;
         let mut settings = self.layered.files.get(name).cloned().unwrap_or_default();
-        for (key, setting) in &mut settings {
+        for setting in settings.values_mut() {
             if setting.template {
-                setting.value = self.template(&setting.origin.to_string(), &setting.value, file)?;
+                let place = setting.origin.to_string();
+                setting.value = self.template(&place, &setting.value, file)?;
                 setting.secret = self.asked.used_secret();
+                if has_blob(&setting.value) {
+                    return Err(format!("{place}: a property's value must be UTF-8 text"));
+                }
             }
-            let _ = key;
         }
         self.layered.files.entry(name.clone()).and_modify(|all| all.clone_from(&settings));
         if let Some(source) = &file.template {
             let (place, text) = self.source(source, name)?;
-            return self.template(&place, &text, file).map(String::into_bytes);
+            return self.template(&place, &text, file).map(|text| self.asked.bytes(&text));
         }
         if let Some(whole) = self.layered.whole.get(name) {
             if !whole.template {
@@ -223,7 +234,7 @@ impl Renderer<'_> {
             let place = whole.origin.to_string();
             let text = String::from_utf8(whole.value.clone())
                 .map_err(|_| format!("{place}: a template must be UTF-8 text"))?;
-            return self.template(&place, &text, file).map(String::into_bytes);
+            return self.template(&place, &text, file).map(|text| self.asked.bytes(&text));
         }
         if settings.is_empty() && !self.layered.files.contains_key(name) {
             // A Hadoop file without a single value is an empty one, not an error.

@@ -38,15 +38,22 @@ pub(super) fn check(unit: &UnitConfig, files: &Files, layered: &Layered) -> Foun
         match config::properties(Path::new(name), text) {
             Ok(properties) => {
                 for (key, value) in properties {
-                    property(unit, name, &key, &value, layered, &mut found);
+                    property(unit, (name, file), &key, &value, layered, &mut found);
                 }
             }
+            Err(_) if file.secret => found.errors.push(format!(
+                "{name}: is no Hadoop configuration (details masked: it uses a secret)"
+            )),
             Err(error) => found.errors.push(error.to_string()),
         }
     }
     if found.errors.is_empty() {
         match Config::from_texts(Path::new(""), texts) {
             Ok(config) => rules(unit, &config, layered, &mut found),
+            Err(_) if ours.iter().any(|(_, file)| file.secret) => {
+                let what = "a value is not accepted (details masked: a file uses a secret)";
+                found.errors.push(what.to_owned());
+            }
             Err(error) => found.errors.push(blame(layered, &error)),
         }
     }
@@ -55,7 +62,7 @@ pub(super) fn check(unit: &UnitConfig, files: &Files, layered: &Layered) -> Foun
 
 fn property(
     unit: &UnitConfig,
-    file: &str,
+    (file, whole): (&str, &File),
     name: &str,
     value: &str,
     layered: &Layered,
@@ -67,7 +74,9 @@ fn property(
         // References to other keys are resolved later, over all files.
         Some(key) if !value.contains("${") => {
             if let Err(accepted) = config::check(key, value.trim()) {
-                let value = shown(name, value, setting);
+                // Of a file that is a template nobody knows which values are secrets.
+                let secret = setting.is_none() && whole.secret;
+                let value = if secret { "***".to_owned() } else { shown(name, value, setting) };
                 found.errors.push(format!("{place}: {name} = {value}: {accepted}"));
             }
         }

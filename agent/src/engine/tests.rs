@@ -229,3 +229,70 @@ proptest! {
         prop_assert_eq!(one.errors, two.errors);
     }
 }
+
+fn with_secret(value: &str) -> Inputs {
+    let wanted = SecretRef::Kv { path: "s".into() };
+    let fields = [("f".to_owned(), Masked::new(value))].into();
+    let secret = Secret { fields, version: None, expires: None };
+    let secrets = Arc::new([(wanted, Ok(Arc::new(secret)))].into());
+    Inputs { secrets, ..inputs(&[]) }
+}
+
+#[test]
+fn a_keytab_is_written_as_bytes() {
+    // 0x05 0x02 and what follows is no text, as in a real keytab.
+    let unit =
+        "file \"nn.keytab\" { template = \"{{base64Decode (secret \\\"s\\\" \\\"f\\\")}}\" }";
+    let rendered = run(unit, &with_secret("BQIAAP+A\n/w=="));
+    assert!(rendered.usable(), "{}", rendered.refusal());
+    let file = &rendered.files["nn.keytab"];
+    assert_eq!(file.content.0, [5, 2, 0, 0, 0xff, 0x80, 0xff]);
+    assert_eq!((file.mode, file.secret), (0o600, true));
+    let two = "file \"a\" { template = \"<{{base64Decode \\\"/w==\\\"}}{{base64Decode \\\"/g==\\\"}}>\" }";
+    assert_eq!(run(two, &inputs(&[])).files["a"].content.0, *b"<\xff\xfe>");
+    let wrong = "file \"a\" { template = \"{{upper (base64 (base64Decode \\\"/w==\\\"))}}\" }";
+    assert!(run(wrong, &inputs(&[])).refusal().contains("bytes that are no text"));
+}
+
+#[test]
+fn no_complaint_quotes_a_secret() {
+    let canary = "canary-5d1f";
+    let site = |value: &str| {
+        format!(
+            "file \"hdfs-site.xml\" {{
+ template = <<T\n<configuration><property>\
+             <name>dfs.replication</name><value>{value}</value></property>\n\
+             </configuration>\nT\n }}"
+        )
+    };
+    let secret = "{{secret \"s\" \"f\"}}";
+    for unit in [
+        site(secret),
+        format!(
+            "file \"hdfs-site.xml\" {{
+ template = <<T\n<a>{secret}\nT\n }}"
+        ),
+        format!(
+            "file \"a\" {{
+ template = <<T\n{secret}{{{{nothing}}}}\nT\n }}"
+        ),
+        "file \"a\" {
+ template = <<T\n{{base64Decode (secret \"s\" \"f\")}}\nT\n }"
+            .to_string(),
+        "file \"a\" {
+ template = <<T\n{{#with (secret \"s\" \"f\")}}{{nothing}}{{/with}}\nT\n }"
+            .to_string(),
+    ] {
+        let rendered = run(&unit, &with_secret(canary));
+        assert!(!rendered.usable(), "{unit}");
+        let told = format!("{rendered:?} {}", rendered.refusal());
+        assert!(!told.contains(canary), "{told}");
+    }
+    let mut inputs = with_secret(canary);
+    let mut kv = Kv::clone(&inputs.kv);
+    let value = secret.into();
+    kv.entries.insert(REPLICATION.into(), Entry { value, flags: FLAG_TEMPLATE, modified: 1 });
+    inputs.kv = Arc::new(kv);
+    let told = run("", &inputs).refusal();
+    assert!(told.contains("dfs.replication = ***") && !told.contains(canary), "{told}");
+}

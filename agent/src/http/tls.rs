@@ -44,6 +44,50 @@ pub(super) fn config(tls: &Tls, used: bool) -> Result<ClientConfig, String> {
     }
 }
 
+/// What TLS complains about, in words with a remedy; `None` when it is not about TLS.
+pub(super) fn told(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    use rustls::{AlertDescription as Alert, CertificateError as Bad, Error};
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    let tls = loop {
+        let error = cause?;
+        if let Some(found) = error.downcast_ref::<Error>() {
+            break found;
+        }
+        // An I/O error shows its inside only by another way than the others.
+        let io = error.downcast_ref::<std::io::Error>();
+        let inside = io.and_then(std::io::Error::get_ref);
+        cause = match inside {
+            Some(inside) => Some(inside as &(dyn std::error::Error + 'static)),
+            None => error.source(),
+        };
+    };
+    let what = match tls {
+        Error::InvalidCertificate(Bad::UnknownIssuer) => {
+            "the server's certificate is of no authority that is trusted; set ca_file".to_owned()
+        }
+        Error::InvalidCertificate(Bad::NotValidForNameContext { expected, presented }) => format!(
+            "the server's certificate is not for the name {} but for {}",
+            expected.to_str(),
+            presented.join(", ")
+        ),
+        Error::InvalidCertificate(Bad::Expired | Bad::ExpiredContext { .. }) => {
+            "the server's certificate has expired".to_owned()
+        }
+        Error::AlertReceived(Alert::CertificateRequired) => {
+            "the server asks for a certificate of the client; set cert_file and key_file".to_owned()
+        }
+        Error::AlertReceived(
+            Alert::BadCertificate
+            | Alert::UnknownCA
+            | Alert::CertificateUnknown
+            | Alert::CertificateExpired
+            | Alert::AccessDenied,
+        ) => format!("the server does not accept the certificate of cert_file ({tls})"),
+        other => format!("TLS: {other}"),
+    };
+    Some(what)
+}
+
 fn authorities(path: &Path) -> Result<RootCertStore, String> {
     let mut store = RootCertStore::empty();
     for certificate in certificates(path)? {

@@ -8,13 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::remote::Remote;
 use crate::config::{AgentConfig, Layer, LayerSource, Scope, TemplateSource};
 use crate::engine::{Inputs, Wants};
 use crate::sources::consul::Consul;
 use crate::sources::files::{FileStore, Watch};
+use crate::sources::vault::{Mode, Standing};
 use crate::sources::{Kv, Masked, Secret, SecretRef, Secrets, ServiceQuery, environment};
 
 /// Longest template or secret file.
@@ -44,7 +45,7 @@ pub struct Sources {
 
 impl Sources {
     /// Starts what watches. `changed` is told of news.
-    pub fn start(config: &AgentConfig, changed: &Arc<Notify>) -> Self {
+    pub fn start(config: &AgentConfig, changed: &Arc<Notify>, mode: Mode) -> Self {
         let store = config.store.as_ref().map(FileStore::new);
         let mut folders = Vec::new();
         for layer in &config.layers {
@@ -65,13 +66,13 @@ impl Sources {
             watch.inspect_err(|error| tracing::warn!("edits count late: {error}")).ok()
         });
         let scope = Scope::of_process();
-        let remote = Remote::connect(config, &scope, changed);
+        let remote = Remote::connect(config, &scope, changed, mode);
         Self {
             _watches: watches.collect(),
             templates: templates.collect(),
             secrets: config.secrets.clone(),
             last: Inputs {
-                environment: environment::variables().collect(),
+                environment: environment::shared().collect(),
                 node: scope.node.clone(),
                 meta: scope.meta.clone(),
                 ..Inputs::default()
@@ -93,13 +94,19 @@ impl Sources {
         self.answered || self.inputs().is_ok()
     }
 
-    /// Watches what templates ask for; says whether that is news.
-    pub fn want(&mut self, wants: Wants) -> bool {
+    /// How the agent stands with Vault, where there is one.
+    pub fn standing(&self) -> Option<watch::Receiver<Standing>> {
+        self.remote.standing()
+    }
+
+    /// Watches what templates ask for; says whether that is news. `whole`: nothing else is in use,
+    /// so leases of other secrets can be given back.
+    pub fn want(&mut self, wants: Wants, whole: bool) -> bool {
         let mut wants = wants;
         wants.services.extend(self.waits.iter().cloned());
         let news = self.wants != wants;
         self.wants = wants;
-        self.remote.want(&self.wants);
+        self.remote.want(&self.wants, whole);
         news
     }
 

@@ -1,12 +1,13 @@
 //! The status as Prometheus reads it.
 //!
-//! Times are seconds; a label `unit` says which unit. Names and labels are part of the outside: see
-//! the table in the README of `docs`, and scripts and dashboards rely on them.
+//! Times are seconds; a label `unit` says which unit. Names and labels are part of the outside:
+//! dashboards rely on them.
 
 use std::fmt::Write as _;
 
 use super::inputs::Health;
 use super::status::UnitStatus;
+use super::vault::Samples;
 
 /// Families under way.
 struct Page<'a> {
@@ -18,7 +19,10 @@ impl Page<'_> {
     fn family(&mut self, name: &str, kind: &str, help: &str, samples: &[(String, f64)]) {
         let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
         for (labels, value) in samples {
-            let _ = writeln!(self.text, "{name}{{{labels}}} {value}");
+            let _ = match labels.as_str() {
+                "" => writeln!(self.text, "{name} {value}"),
+                _ => writeln!(self.text, "{name}{{{labels}}} {value}"),
+            };
         }
     }
 
@@ -51,7 +55,11 @@ fn flag(set: bool) -> f64 {
 }
 
 /// The page.
-pub(super) fn text(units: &[UnitStatus], sources: &Health) -> String {
+pub(super) fn text(
+    units: &[UnitStatus],
+    sources: &Health,
+    more: &[(&str, &str, Samples)],
+) -> String {
     let mut page = Page { text: String::new(), units };
     generations(&mut page);
     children(&mut page);
@@ -59,6 +67,9 @@ pub(super) fn text(units: &[UnitStatus], sources: &Health) -> String {
     let up: Vec<_> =
         sources.iter().map(|(source, error)| (name(source), flag(error.is_none()))).collect();
     page.family("agent_source_up", "gauge", "Whether a source answers.", &up);
+    for (name, help, samples) in more {
+        page.family(name, "gauge", help, samples);
+    }
     page.text
 }
 

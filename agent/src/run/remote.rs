@@ -12,7 +12,7 @@ use crate::config::{self, AgentConfig, LayerSource, Scope, VaultAuth};
 use crate::engine::{self, Inputs, Wants, layers};
 use crate::http::Tls;
 use crate::sources::consul::{Consul, ConsulConfig, HealthWatch, watch_kv};
-use crate::sources::vault::{Auth, SecretStore, VaultConfig};
+use crate::sources::vault::{Auth, Mode, SecretStore, Standing, VaultConfig};
 use crate::sources::{Kv, Secrets, Services, Sourced};
 
 /// The remote sources; watching ends when this is dropped.
@@ -37,7 +37,12 @@ impl Drop for Remote {
 
 impl Remote {
     /// Connects to what the configuration names. `changed` is told of news.
-    pub(super) fn connect(config: &AgentConfig, scope: &Scope, changed: &Arc<Notify>) -> Self {
+    pub(super) fn connect(
+        config: &AgentConfig,
+        scope: &Scope,
+        changed: &Arc<Notify>,
+        mode: Mode,
+    ) -> Self {
         let mut remote = Self::default();
         if let Some(block) = &config.consul {
             match Consul::new(consul(block, scope)) {
@@ -57,7 +62,7 @@ impl Remote {
             }
         }
         if let Some(block) = &config.vault {
-            match SecretStore::start(vault(block, scope), &config.state_dir) {
+            match SecretStore::start(vault(block, scope), &config.state_dir, mode) {
                 Ok(store) => {
                     let receiver = store.receiver();
                     remote.forward(receiver.clone(), changed);
@@ -91,13 +96,21 @@ impl Remote {
         self.consul.clone()
     }
 
-    /// Asks for what templates need.
-    pub(super) fn want(&self, wants: &Wants) {
+    /// How the agent stands with Vault, where there is one.
+    pub(super) fn standing(&self) -> Option<watch::Receiver<Standing>> {
+        self.secrets.as_ref().map(|(store, _)| store.standing())
+    }
+
+    /// Asks for what templates need; `whole`: nothing else is in use.
+    pub(super) fn want(&self, wants: &Wants, whole: bool) {
         if let Some((health, _)) = &self.services {
             health.want(wants.services.clone());
         }
         if let Some((store, _)) = &self.secrets {
-            store.want(wants.secrets.clone());
+            match whole {
+                true => store.want(wants.secrets.clone()),
+                false => store.want_also(wants.secrets.clone()),
+            }
         }
     }
 

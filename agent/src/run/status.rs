@@ -8,18 +8,20 @@ use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::inputs::Health;
 use super::metrics;
+use super::vault;
 use crate::actuators::process;
 use crate::config::AgentConfig;
 use crate::core::UnitId;
 use crate::driver::Told;
 use crate::engine::Rendered;
+use crate::sources::vault::Standing;
 
 /// What an operator asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,6 +139,7 @@ struct State {
     sources: Health,
     frozen: bool,
     complaints: BTreeMap<String, String>,
+    vault: Option<watch::Receiver<Standing>>,
 }
 
 /// The shared board.
@@ -208,6 +211,11 @@ impl Board {
     /// How the sources do.
     pub fn sources(&self, health: Health) {
         self.state().sources = health;
+    }
+
+    /// Where to look how the agent stands with Vault.
+    pub fn vault(&self, standing: Option<watch::Receiver<Standing>>) {
+        self.state().vault = standing;
     }
 
     /// Whether this render's complaint differs from the unit's last one.
@@ -287,9 +295,11 @@ impl Board {
             // A keeper starts its program a moment after it was started itself.
             unit.pid = unit.pid.map(process::program_of);
         }
+        let standing = state.vault.as_ref().map(|vault| vault.borrow().clone());
         serde_json::json!({
             "cluster": self.cluster,
             "frozen": state.frozen,
+            "vault": standing.map(|standing| vault::json(&standing, SystemTime::now())),
             "sources": state.sources,
             "units": state.units,
             "version": env!("CARGO_PKG_VERSION"),
@@ -299,7 +309,9 @@ impl Board {
     /// Everything, for Prometheus.
     pub fn metrics(&self) -> String {
         let state = self.state();
-        metrics::text(&state.units, &state.sources)
+        let standing = state.vault.as_ref().map(|vault| vault.borrow().clone());
+        let standing = standing.map(|standing| vault::metrics(&standing, SystemTime::now()));
+        metrics::text(&state.units, &state.sources, standing.as_ref().map_or(&[], |all| all))
     }
 }
 

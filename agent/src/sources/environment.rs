@@ -54,6 +54,15 @@ pub fn parse(
     files
 }
 
+/// Variables with the agent's own credentials. Templates do not see them and programs do not
+/// inherit them; a unit's `env` may pass them on.
+pub const TOKENS: [&str; 2] = ["VAULT_TOKEN", "CONSUL_HTTP_TOKEN"];
+
+/// The process's own variables, without its credentials.
+pub fn shared() -> impl Iterator<Item = (String, String)> {
+    variables().filter(|(name, _)| !TOKENS.contains(&name.as_str()))
+}
+
 /// The process's own variables, without those that are no UTF-8.
 pub fn variables() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()

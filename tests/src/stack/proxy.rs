@@ -98,19 +98,25 @@ impl State {
         }
     }
 
+    /// Serves a connection and ends it: the copy that is kept would hold it open.
     fn serve(&self, mut client: TcpStream) {
         self.keep(&client);
+        self.treat(&mut client);
+        let _ = client.shutdown(Shutdown::Both);
+    }
+
+    fn treat(&self, client: &mut TcpStream) {
         match self.fault() {
             Fault::Reset => return,
-            Fault::Garbage => return answer(&mut client, &garbage()),
+            Fault::Garbage => return answer(client, &garbage()),
             Fault::Status(status) => {
                 let text = format!(
                     "HTTP/1.1 {status} Injected\r\nContent-Length: 8\r\n\
                      Connection: close\r\n\r\ninjected"
                 );
-                return answer(&mut client, text.as_bytes());
+                return answer(client, text.as_bytes());
             }
-            Fault::BlackHole => return drain(&mut client),
+            Fault::BlackHole => return drain(client),
             Fault::None | Fault::Delay(_) | Fault::Cut(_) => {}
         }
         let Ok(server) = TcpStream::connect(&self.target) else { return };
@@ -120,8 +126,7 @@ impl State {
             copy(from, &mut to, Fault::None);
             let _ = to.shutdown(Shutdown::Write);
         });
-        copy(server, &mut client, self.fault());
-        let _ = client.shutdown(Shutdown::Both);
+        copy(server, client, self.fault());
     }
 }
 

@@ -16,6 +16,9 @@ use crate::wait;
 /// The harness's port, to which the offset is added.
 const HTTP: u16 = 9870;
 
+/// The port for TLS with client certificates, where that is served.
+const HTTPS: u16 = 9868;
+
 /// Where Vault keeps what it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Storage {
@@ -71,9 +74,10 @@ impl Vault {
         };
         let text = format!(
             "{storage}\nlistener \"tcp\" {{\n  address = \"{}\"\n  tls_disable = true\n}}\n\
-             disable_mlock = true\nlog_level = \"warn\"\napi_addr = \"http://{}\"\n",
+             disable_mlock = true\nlog_level = \"warn\"\napi_addr = \"http://{}\"\n{}",
             self.address(),
             self.address(),
+            self.tls_listener(),
         );
         fs::write(&config, text).expect("a config file");
         let mut command = Command::new(vault_program().expect("built before"));
@@ -84,6 +88,55 @@ impl Vault {
             assert!(status.is_none(), "Vault ended: {}", tail(&self.log()));
             self.call("GET", "/v1/sys/seal-status", None).ok().filter(|(status, _)| *status == 200)
         });
+    }
+
+    fn tls_listener(&self) -> String {
+        let folder = self.folder.path().join("tls");
+        if !folder.exists() {
+            return String::new();
+        }
+        let folder = folder.display();
+        format!(
+            "listener \"tcp\" {{\n  address = \"127.0.0.1:{}\"\n  \
+             tls_cert_file = \"{folder}/server.pem\"\n  tls_key_file = \"{folder}/server.key\"\n  \
+             tls_client_ca_file = \"{folder}/ca.pem\"\n  \
+             tls_require_and_verify_client_cert = true\n}}\n",
+            self.tls_port()
+        )
+    }
+
+    /// Starts it again (on its files) with a second listener: TLS, for clients with a certificate
+    /// of its own PKI. In the folder given back: `ca.pem`, the pairs `server`, `client` and
+    /// `stranger` (of another authority) as `.pem` and `.key`, and `other-ca.pem`.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn serve_tls(&mut self) -> PathBuf {
+        let folder = self.folder.path().join("tls");
+        fs::create_dir(&folder).expect("a folder");
+        self.authority("other");
+        let write = |name: &str, text: &Value| {
+            let text = text.as_str().expect("PEM");
+            fs::write(folder.join(name), text).expect("a file");
+        };
+        for (mount, ca) in [("pki", "ca.pem"), ("other", "other-ca.pem")] {
+            let answer = self.must("GET", &format!("/v1/{mount}/cert/ca"), None);
+            write(ca, &answer["data"]["certificate"]);
+        }
+        for (mount, name) in [("pki", "server"), ("pki", "client"), ("other", "stranger")] {
+            let subject = json!({"common_name": name, "ip_sans": "127.0.0.1", "ttl": "24h"});
+            let answer = self.must("POST", &format!("/v1/{mount}/issue/node"), Some(&subject));
+            write(&format!("{name}.pem"), &answer["data"]["certificate"]);
+            write(&format!("{name}.key"), &answer["data"]["private_key"]);
+        }
+        self.stop();
+        self.launch();
+        folder
+    }
+
+    /// The port for TLS.
+    pub fn tls_port(&self) -> u16 {
+        self.offset.port(HTTPS)
     }
 
     /// Starts it again on its files and unseals it.
@@ -155,19 +208,25 @@ impl Vault {
             self.call("GET", "/v1/secret/config", None).ok().filter(|(status, _)| *status == 200)
         });
         self.must("POST", "/v1/sys/mounts/old", Some(&kv("1")));
-        self.must("POST", "/v1/sys/mounts/pki", Some(&json!({"type": "pki"})));
-        let authority = json!({"common_name": "harness", "ttl": "87600h"});
-        self.must("POST", "/v1/pki/root/generate/internal", Some(&authority));
-        let role = json!({"allow_any_name": true, "max_ttl": "72h", "key_type": "ec",
-            "key_bits": 256});
-        self.must("POST", "/v1/pki/roles/node", Some(&role));
+        self.authority("pki");
         let policy = json!({"policy": r#"
             path "secret/*" { capabilities = ["read", "list"] }
             path "old/*" { capabilities = ["read"] }
             path "pki/issue/*" { capabilities = ["update"] }
             path "consul/creds/*" { capabilities = ["read"] }
+            path "sys/leases/revoke" { capabilities = ["update"] }
         "#});
         self.must("PUT", "/v1/sys/policies/acl/howdah", Some(&policy));
+    }
+
+    /// Enables a PKI engine with a root, and a role `node` for any name.
+    fn authority(&self, mount: &str) {
+        self.must("POST", &format!("/v1/sys/mounts/{mount}"), Some(&json!({"type": "pki"})));
+        let authority = json!({"common_name": format!("harness {mount}"), "ttl": "87600h"});
+        self.must("POST", &format!("/v1/{mount}/root/generate/internal"), Some(&authority));
+        let role = json!({"allow_any_name": true, "max_ttl": "72h", "key_type": "ec",
+            "key_bits": 256});
+        self.must("POST", &format!("/v1/{mount}/roles/node"), Some(&role));
     }
 
     /// A token of the policy that [`Vault::furnish`] made.

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::client::{Answer, Vault, VaultError};
-use super::config::Auth;
-use super::leases::{Remembered, Saved};
+use super::config::{Auth, Mode};
+use super::leases::{Remembered, Saved, digest};
 use crate::sources::Masked;
 use crate::sources::jitter::between;
 use crate::sources::token_file::TokenFile;
@@ -47,11 +47,12 @@ pub(super) struct Session {
     token: Option<Token>,
     /// The secret id that a wrapping token gave, and the digest of that token.
     unwrapped: Option<(String, Masked)>,
+    mode: Mode,
 }
 
 impl Session {
     /// Nothing is sent yet; what an earlier process remembered is tried first.
-    pub(super) fn new(vault: Arc<Vault>, remembered: &Remembered) -> Self {
+    pub(super) fn new(vault: Arc<Vault>, remembered: &Remembered, mode: Mode) -> Self {
         let file = match &vault.config.auth {
             Some(Auth::TokenFile(path)) => Some(path),
             Some(Auth::AppRole { secret_id_file, .. }) => Some(secret_id_file),
@@ -69,7 +70,7 @@ impl Session {
         });
         let unwrapped = remembered.secret_id.as_ref();
         let unwrapped = unwrapped.map(|(digest, saved)| (digest.clone(), saved.masked()));
-        Self { vault, file, token, unwrapped }
+        Self { vault, file, token, unwrapped, mode }
     }
 
     /// What a later process needs.
@@ -81,6 +82,16 @@ impl Session {
         });
         let unwrapped = self.unwrapped.as_ref();
         into.secret_id = unwrapped.map(|(digest, id)| (digest.clone(), Saved::new(id)));
+    }
+
+    /// By what the token can be recognised; `None`: there is none.
+    pub(super) fn digest(&self) -> Option<String> {
+        self.token.as_ref().map(|token| digest(&token.value))
+    }
+
+    /// When the token ends, as far as is known.
+    pub(super) fn expires(&self) -> Option<SystemTime> {
+        self.token.as_ref()?.expires
     }
 
     /// When the token wants attention.
@@ -168,9 +179,15 @@ impl Session {
                 return Err(vault.login_error(what));
             }
             Some(Auth::Token(token)) => return self.look_up(token.clone()).await,
-            Some(Auth::TokenFile(_)) => {
+            Some(Auth::TokenFile(path)) => {
                 let token = read(&self.file)?;
-                return self.look_up(token).await;
+                return self.look_up(token).await.map_err(|error| match error.status() {
+                    Some(403) => vault.login_error(format!(
+                        "the token in {} is revoked or expired; write a new one ({error})",
+                        path.display()
+                    )),
+                    _ => error,
+                });
             }
             Some(Auth::AppRole { mount, role_id, wrapped, .. }) => {
                 let found = read(&self.file)?;
@@ -200,13 +217,17 @@ impl Session {
 
     /// The secret id behind a wrapping token, which can be asked for only once.
     async fn unwrap(&mut self, mount: &str, wrapping: Masked) -> Result<Masked, VaultError> {
-        let digest = super::leases::digest(&wrapping);
+        let digest = digest(&wrapping);
         if let Some((known, id)) = &self.unwrapped
             && *known == digest
         {
             return Ok(id.clone());
         }
         let vault = &self.vault;
+        if self.mode == Mode::Look {
+            let what = "the wrapped secret id is the agent's to unwrap, which works once; start it";
+            return Err(vault.login_error(what));
+        }
         let path = "sys/wrapping/lookup";
         let body = Answer(json!({"token": wrapping.expose()}));
         let taken = |error: VaultError| match error.status() {

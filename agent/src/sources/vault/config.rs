@@ -35,6 +35,15 @@ pub enum Auth {
     },
 }
 
+/// What a store may do beside reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// All: it renews, remembers, and gives leases back.
+    Keep,
+    /// It uses what another process remembers, and leaves that alone.
+    Look,
+}
+
 /// The settings of a Vault client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VaultConfig {

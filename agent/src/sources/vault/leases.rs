@@ -56,6 +56,8 @@ pub(super) struct Lease {
     pub(super) renewable: bool,
     /// Seconds that it was first given for.
     pub(super) seconds: u64,
+    /// Digest of the token that it was made with, and ends with.
+    pub(super) token: String,
 }
 
 /// One secret as it is remembered.
@@ -140,6 +142,15 @@ impl LeaseFile {
         hasher.update(random.as_slice());
         let cipher_key = Zeroizing::new(hasher.finalize().into());
         Ok(Self { path: folder.join("leases.enc"), cipher_key })
+    }
+
+    /// In a folder where another process keeps it; nothing is made.
+    pub(super) fn find(folder: &Path) -> Result<Self, String> {
+        let key = folder.join("leases.key");
+        match fs::metadata(&key) {
+            Ok(_) => Self::open(folder),
+            Err(error) => Err(format!("{}: {error}", key.display())),
+        }
     }
 
     fn cipher(&self) -> XChaCha20Poly1305 {

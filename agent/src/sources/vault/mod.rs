@@ -9,7 +9,9 @@ mod client;
 mod config;
 mod leases;
 mod secrets;
+mod standing;
 
 pub use client::{Vault, VaultError};
-pub use config::{Auth, VaultConfig};
+pub use config::{Auth, Mode, VaultConfig};
 pub use secrets::SecretStore;
+pub use standing::Standing;

@@ -7,11 +7,14 @@
 //! - Credentials with a lease are renewed at two thirds of it; when that does not work any more,
 //!   new ones are read.
 //!
+//! - What nobody wants any more is forgotten after a while, and its lease given back (`unused`).
+//!
 //! While Vault is away, sealed, or accepts no login, the last values stay and the error says why.
 //! A path that is denied or missing is the problem of that path alone.
 
 mod fetch;
 mod mounts;
+mod unused;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -19,14 +22,17 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
 
 use super::auth::Session;
 use super::client::{Vault, VaultError};
-use super::config::{Auth, VaultConfig};
+use super::config::{Auth, Mode, VaultConfig};
 use super::leases::{Lease, LeaseFile, Remembered, SavedSecret, digest};
+use super::standing::Standing;
 use crate::sources::jitter::Jitter;
 use crate::sources::{Masked, Secret, SecretRef, Secrets, Sourced};
 use mounts::Mounts;
+use unused::{Unused, Wish};
 
 /// Longest pause while Vault is away; one request for a host, so it may be short.
 const RETRY_CAP: Duration = Duration::from_secs(4);
@@ -37,9 +43,18 @@ const IDLE: Duration = Duration::from_secs(600);
 /// The store; its task ends when this is dropped.
 #[derive(Debug)]
 pub struct SecretStore {
-    wanted: watch::Sender<BTreeSet<SecretRef>>,
+    wish: watch::Sender<Wish>,
     receiver: watch::Receiver<Sourced<Secrets>>,
+    standing: watch::Receiver<Standing>,
     nudge: Arc<Notify>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for SecretStore {
+    fn drop(&mut self) {
+        // At once: a successor in this process owns the lease file from now on.
+        self.task.abort();
+    }
 }
 
 impl SecretStore {
@@ -47,26 +62,40 @@ impl SecretStore {
     ///
     /// # Errors
     /// The address or a TLS file is unusable.
-    pub fn start(config: VaultConfig, state_dir: &Path) -> Result<Self, VaultError> {
+    pub fn start(config: VaultConfig, state_dir: &Path, mode: Mode) -> Result<Self, VaultError> {
         let vault = Vault::new(config)?;
-        let file = LeaseFile::open(state_dir);
-        if let Err(error) = &file {
+        let file = match mode {
+            Mode::Keep => LeaseFile::open(state_dir),
+            Mode::Look => LeaseFile::find(state_dir),
+        };
+        if let (Mode::Keep, Err(error)) = (mode, &file) {
             tracing::warn!(%error, "certificates and leases will not outlive this process");
         }
-        let (wanted, refs) = watch::channel(BTreeSet::new());
+        let (wish, wishes) = watch::channel(Wish::default());
         let (sender, receiver) = watch::channel(Sourced::default());
+        let (stands, standing) = watch::channel(Standing::default());
         let nudge = Arc::new(Notify::new());
-        let keeper = Keeper::new(vault, file.ok(), sender);
-        tokio::spawn(keeper.run(refs, nudge.clone()));
-        Ok(Self { wanted, receiver, nudge })
+        let keeper = Keeper::new(vault, file.ok(), mode, (sender, stands));
+        let task = tokio::spawn(keeper.run(wishes, nudge.clone()));
+        Ok(Self { wish, receiver, standing, nudge, task })
     }
 
-    /// Replaces what is wanted. Secrets that stay are kept.
+    /// Replaces what is wanted by all that is in use. Secrets that stay are kept; the others are
+    /// forgotten when nobody wants them for the time of `static_refresh`, and leases given back.
     pub fn want(&self, refs: BTreeSet<SecretRef>) {
-        self.wanted.send_if_modified(|wanted| {
-            let new = *wanted != refs;
-            *wanted = refs;
-            new
+        self.set(Wish { refs, whole: true });
+    }
+
+    /// Asks for secrets while it is not certain what else is in use: nothing is given back.
+    pub fn want_also(&self, refs: BTreeSet<SecretRef>) {
+        self.set(Wish { refs, whole: false });
+    }
+
+    fn set(&self, new: Wish) {
+        self.wish.send_if_modified(|wish| {
+            let news = *wish != new;
+            *wish = new;
+            news
         });
     }
 
@@ -78,6 +107,11 @@ impl SecretStore {
     /// The secrets. One without an answer yet is not in the map.
     pub fn receiver(&self) -> watch::Receiver<Sourced<Secrets>> {
         self.receiver.clone()
+    }
+
+    /// What is held, and until when.
+    pub fn standing(&self) -> watch::Receiver<Standing> {
+        self.standing.clone()
     }
 }
 
@@ -118,7 +152,11 @@ struct Keeper {
     held: BTreeMap<SecretRef, Held>,
     /// What an earlier process left and nobody has asked for yet.
     left: BTreeMap<SecretRef, Held>,
+    /// What was in use and is no more.
+    unused: BTreeMap<SecretRef, Unused>,
+    gives_back: bool,
     sender: watch::Sender<Sourced<Secrets>>,
+    stands: watch::Sender<Standing>,
     jitter: Jitter,
 }
 
@@ -126,7 +164,8 @@ impl Keeper {
     fn new(
         vault: Arc<Vault>,
         file: Option<LeaseFile>,
-        sender: watch::Sender<Sourced<Secrets>>,
+        mode: Mode,
+        (sender, stands): (watch::Sender<Sourced<Secrets>>, watch::Sender<Standing>),
     ) -> Self {
         let owner = owner(&vault.config);
         let remembered = file.as_ref().map(|file| file.load(&owner)).unwrap_or_default();
@@ -134,33 +173,37 @@ impl Keeper {
         let restore = |saved: &SavedSecret| {
             let (wanted, secret) = saved.restore(now)?;
             // A lease may have ended with its token: it is proven by renewing it at once.
-            let act_at = if saved.lease.is_some() { now } else { saved.act_at };
+            let proven = saved.lease.is_some() && mode == Mode::Keep;
+            let act_at = if proven { now } else { saved.act_at };
             let (secret, lease) = (Some(Arc::new(secret)), saved.lease.clone());
             Some((wanted, Held { secret, lease, act_at: Some(act_at), ..Held::default() }))
         };
         let left = remembered.secrets.iter().filter_map(restore).collect();
         Self {
-            session: Session::new(vault.clone(), &remembered),
+            session: Session::new(vault.clone(), &remembered, mode),
             vault,
             mounts: Mounts::default(),
-            file,
+            file: file.filter(|_| mode == Mode::Keep),
             owner,
             held: BTreeMap::new(),
             left,
+            unused: BTreeMap::new(),
+            gives_back: mode == Mode::Keep,
             sender,
+            stands,
             jitter: Jitter::new(Duration::from_millis(250), RETRY_CAP),
         }
     }
 
-    async fn run(mut self, mut wanted: watch::Receiver<BTreeSet<SecretRef>>, nudge: Arc<Notify>) {
+    async fn run(mut self, mut wishes: watch::Receiver<Wish>, nudge: Arc<Notify>) {
         let mut pause = Duration::ZERO;
         loop {
             tokio::select! {
-                changed = wanted.changed() => {
+                changed = wishes.changed() => {
                     if changed.is_err() {
                         return;
                     }
-                    self.adopt(&wanted.borrow_and_update().clone());
+                    self.adopt(&wishes.borrow_and_update().clone());
                 }
                 () = nudge.notified() => self.look_again(),
                 () = tokio::time::sleep(pause) => {}
@@ -181,16 +224,6 @@ impl Keeper {
         }
     }
 
-    fn adopt(&mut self, wanted: &BTreeSet<SecretRef>) {
-        self.held.retain(|known, _| wanted.contains(known));
-        for wanted in wanted {
-            if !self.held.contains_key(wanted) {
-                let held = self.left.remove(wanted).unwrap_or_default();
-                self.held.insert(wanted.clone(), held);
-            }
-        }
-    }
-
     fn look_again(&mut self) {
         for (wanted, held) in &mut self.held {
             if matches!(wanted, SecretRef::Kv { .. }) || held.secret.is_none() {
@@ -201,12 +234,12 @@ impl Keeper {
 
     /// Until something is due.
     fn rest(&self) -> Duration {
-        if self.held.is_empty() {
+        if self.held.is_empty() && self.unused.is_empty() {
             return IDLE;
         }
         let now = SystemTime::now();
         let of_secrets = self.held.values().map(|held| held.act_at.unwrap_or(now));
-        let first = of_secrets.chain(self.session.due()).min();
+        let first = of_secrets.chain(self.session.due()).chain(self.forgets_at()).min();
         let left = first.map(|at| at.duration_since(now).unwrap_or_default());
         // A pause of nothing would be a busy loop if a clock jumped.
         left.unwrap_or(IDLE).clamp(Duration::from_millis(50), IDLE)
@@ -214,7 +247,7 @@ impl Keeper {
 
     /// Does all that is due. An error is one of Vault or the login as a whole.
     async fn round(&mut self) -> Result<(), VaultError> {
-        if self.held.is_empty() {
+        if self.held.is_empty() && self.unused.is_empty() {
             return Ok(());
         }
         let mut token = self.token().await?;
@@ -239,15 +272,22 @@ impl Keeper {
                 Err(error) => self.blame(&wanted, &error),
             }
         }
-        self.remember(changed);
-        Ok(())
+        let forgotten = self.forget(&token).await;
+        self.remember(changed || !matches!(forgotten, Ok(false)));
+        forgotten.map(drop)
     }
 
     /// A token, remembered as soon as it is another one.
     async fn token(&mut self) -> Result<Masked, VaultError> {
-        let before = self.session.due();
+        let before = (self.session.due(), self.session.digest());
         let token = self.session.token().await;
-        self.remember(before != self.session.due());
+        let digest = self.session.digest();
+        if digest.is_some() && digest != before.1 {
+            // Leases end with the token that they were made with.
+            let leased = self.held.values_mut().filter(|held| held.lease.is_some());
+            leased.for_each(|held| held.act_at = None);
+        }
+        self.remember(before != (self.session.due(), digest));
         token
     }
 
@@ -265,6 +305,12 @@ impl Keeper {
     }
 
     fn publish(&self, outage: Option<String>) {
+        let standing = self.standing(outage.is_none());
+        self.stands.send_if_modified(|known| {
+            let news = *known != standing;
+            *known = standing;
+            news
+        });
         let answered =
             self.held.iter().filter_map(|(wanted, held)| Some((wanted.clone(), held.result()?)));
         let secrets: Secrets = answered.collect();
@@ -286,11 +332,34 @@ impl Keeper {
         });
     }
 
+    fn standing(&self, answers: bool) -> Standing {
+        let mut standing = Standing {
+            logged_in: answers && self.session.digest().is_some(),
+            token_expires: self.session.expires(),
+            ..Standing::default()
+        };
+        for (wanted, held) in &self.held {
+            let end = held.secret.as_ref().and_then(|secret| secret.expires);
+            match (wanted, end) {
+                (SecretRef::Issue { path, params }, Some(end)) => {
+                    let name = params.get("common_name").map_or("", String::as_str);
+                    standing.certificate(path, name, end);
+                }
+                (SecretRef::Read { path }, Some(end)) => {
+                    standing.leases.insert(path.clone(), end);
+                }
+                _ => {}
+            }
+        }
+        standing
+    }
+
     fn remember(&self, changed: bool) {
         let (true, Some(file)) = (changed, &self.file) else { return };
         let mut remembered = Remembered { owner: self.owner.clone(), ..Remembered::default() };
         self.session.remember(&mut remembered);
-        let all = self.held.iter().chain(&self.left);
+        let unused = self.unused.iter().map(|(wanted, unused)| (wanted, &unused.held));
+        let all = self.held.iter().chain(&self.left).chain(unused);
         remembered.secrets = all
             .filter_map(|(wanted, held)| {
                 let (secret, act_at) = (held.secret.as_ref()?, held.act_at?);

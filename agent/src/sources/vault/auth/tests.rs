@@ -15,7 +15,7 @@ fn approle(folder: &Path, wrapped: bool) -> Auth {
 
 fn session(server: &Scripted, auth: Option<Auth>, remembered: &Remembered) -> Session {
     let config = VaultConfig { address: server.address(), auth, ..VaultConfig::default() };
-    Session::new(Vault::new(config).unwrap(), remembered)
+    Session::new(Vault::new(config).unwrap(), remembered, Mode::Keep)
 }
 
 fn vault(creation_path: &'static str) -> Scripted {

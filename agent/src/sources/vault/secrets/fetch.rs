@@ -9,7 +9,7 @@ use super::Keeper;
 use super::mounts::Mount;
 use crate::sources::jitter::between;
 use crate::sources::vault::VaultError;
-use crate::sources::vault::leases::Lease;
+use crate::sources::vault::leases::{Lease, digest};
 use crate::sources::{Masked, Secret, SecretRef};
 
 /// A renewed lease that got less than this part of what it had first is at its end.
@@ -144,7 +144,9 @@ impl Keeper {
     ) -> Result<Fetched, VaultError> {
         let held = self.held.get(wanted);
         let current = held.and_then(|held| Some((held.secret.clone()?, held.lease.clone()?)));
+        let owner = digest(token);
         if let Some((secret, lease)) = current
+            && lease.token == owner
             && let Some(fetched) = self.renew(&secret, lease, token).await?
         {
             return Ok(fetched);
@@ -159,6 +161,7 @@ impl Keeper {
             id: id.to_owned(),
             renewable: answer.truth("/renewable"),
             seconds,
+            token: owner,
         });
         let (expires, act_at) = match lease {
             Some(_) if seconds > 0 => (Some(now + life), now + two_thirds(life)),

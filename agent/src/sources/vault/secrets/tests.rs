@@ -154,7 +154,8 @@ async fn a_static_secret_follows_its_version_through_a_seal_and_a_revocation() {
     let folder = tempfile::tempdir().unwrap();
     let says = says();
     let server = vault(says.clone());
-    let store = SecretStore::start(config(&server, folder.path()), folder.path()).unwrap();
+    let store =
+        SecretStore::start(config(&server, folder.path()), folder.path(), Mode::Keep).unwrap();
     store.want(BTreeSet::from([kv("secret/db"), kv("secret/none")]));
     assert_eq!(field(&store, &kv("secret/db"), "password", |_| true).await, "planted-1");
     assert_eq!(field(&store, &kv("secret/db"), "port", |_| true).await, "5432");
@@ -186,7 +187,7 @@ async fn a_nudge_does_not_wait() {
     let server = vault(says.clone());
     let mut config = config(&server, folder.path());
     config.static_refresh = Duration::from_secs(3600);
-    let store = SecretStore::start(config, folder.path()).unwrap();
+    let store = SecretStore::start(config, folder.path(), Mode::Keep).unwrap();
     store.want(BTreeSet::from([kv("secret/db")]));
     field(&store, &kv("secret/db"), "password", |text| text == "planted-1").await;
     says.lock().unwrap().version = 2;
@@ -204,7 +205,8 @@ async fn certificates_and_leases_outlive_a_restart() {
     for round in 0..3 {
         // The last start finds its lease lost, and only that is asked for anew.
         says.lock().unwrap().leases_live = round < 2;
-        let store = SecretStore::start(config(&server, folder.path()), folder.path()).unwrap();
+        let store =
+            SecretStore::start(config(&server, folder.path()), folder.path(), Mode::Keep).unwrap();
         store.want(wanted.clone());
         keys.push(field(&store, &certificate(), "private_key", |_| true).await);
         let chain = field(&store, &certificate(), "ca_chain", |_| true).await;
