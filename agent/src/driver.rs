@@ -495,7 +495,7 @@ impl<'a, W: Wants> Driver<'a, W> {
             return Err(if secret { masked } else { error });
         }
         let current = generations.current();
-        let old = current.and_then(|number| generations.files(number).ok()).unwrap_or_default();
+        let old = generations.in_force(&wanted.files);
         let before = current.and_then(|number| generations.meta(number)).map(|meta| meta.marks());
         let marks = Marks { restart: wanted.token, reload: wanted.reload };
         let action = match before.map(|before| before.to(marks)) {
