@@ -32,7 +32,7 @@ use crate::core::{Event, Exit, Millis, Outcome, Policy, UnitId};
 use crate::driver::{Driver, Told, Unit, Wanted, Wants};
 use crate::engine::change;
 use crate::engine::quiet::Quiet;
-use crate::engine::{self, Inputs, Rendered};
+use crate::engine::{self, Inputs, Memo, Rendered};
 use history::History;
 use inputs::Sources;
 use status::{Board, Command};
@@ -190,6 +190,7 @@ fn user_of(name: &str) -> Result<(u32, u32), String> {
 /// What the agent knows of one unit.
 struct Planned {
     quiet: Quiet,
+    memo: Memo,
     /// The last render that was taken.
     wanted: Wanted,
     /// The render of the newest inputs, to see whether they differ from the one before.
@@ -220,6 +221,7 @@ impl Agent {
             .into_iter()
             .map(|unit| Planned {
                 quiet: Quiet::new(millis(unit.quiesce.min), millis(unit.quiesce.max)),
+                memo: Memo::default(),
                 wanted: Wanted { absent: true, ..Wanted::default() },
                 newest: None,
                 mark: None,
@@ -254,7 +256,8 @@ impl Agent {
         let mut wants = engine::Wants::default();
         for (id, unit) in units.iter().enumerate() {
             let started = Instant::now();
-            let rendered = engine::render(&self.config, unit, inputs);
+            let memo = &mut self.planned[id].memo;
+            let rendered = engine::render_again(&self.config, unit, inputs, memo);
             wants.services.extend(rendered.wants.services.iter().cloned());
             wants.secrets.extend(rendered.wants.secrets.iter().cloned());
             self.board.rendered(id, &rendered, started.elapsed());
