@@ -37,7 +37,7 @@ use crate::core::{Event, Exit, Millis, Outcome, UnitId};
 use crate::driver::{Driver, Hangup, Told, Unit, Wanted, Wants};
 use crate::engine::change;
 use crate::engine::quiet::Quiet;
-use crate::engine::{self, Inputs, Rendered};
+use crate::engine::{self, Inputs, Memo, Rendered};
 use crate::sources::vault::Mode;
 use history::{About, History};
 use inputs::Sources;
@@ -133,6 +133,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
 /// What the agent knows of one unit.
 struct Planned {
     quiet: Quiet,
+    memo: Memo,
     /// The last render that was taken.
     wanted: Wanted,
     /// The render of the newest inputs, to see whether they differ from the one before.
@@ -169,6 +170,7 @@ impl Agent {
             .into_iter()
             .map(|unit| Planned {
                 quiet: Quiet::new(millis(unit.quiesce.min), millis(unit.quiesce.max)),
+                memo: Memo::default(),
                 wanted: Wanted { absent: true, ..Wanted::default() },
                 newest: None,
                 mark: None,
@@ -220,7 +222,8 @@ impl Agent {
         let mut wants = engine::Wants::default();
         for (id, unit) in units.iter().enumerate() {
             let started = Instant::now();
-            let rendered = engine::render(&self.config, unit, inputs);
+            let memo = &mut self.planned[id].memo;
+            let rendered = engine::render_again(&self.config, unit, inputs, memo);
             wants.extend(&rendered.wants);
             self.board.rendered(id, &rendered, started.elapsed());
             self.complain(unit, &rendered);

@@ -118,6 +118,23 @@ pub fn descriptors(id: i32) -> usize {
     fs::read_dir(format!("/proc/{id}/fd")).map_or(0, Iterator::count)
 }
 
+/// TCP connections of a process to `127.0.0.1:PORT`.
+pub fn connections(id: i32, address: &str) -> usize {
+    let port: u16 = address.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or(0);
+    let remote = format!("0100007F:{port:04X}");
+    let table = fs::read_to_string(format!("/proc/{id}/net/tcp")).unwrap_or_default();
+    let row = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        // Remote address, state (01 is established), inode.
+        let there = fields.len() > 9 && fields[2] == remote && fields[3] == "01";
+        there.then(|| format!("socket:[{}]", fields[9]))
+    };
+    let sockets: Vec<String> = table.lines().filter_map(row).collect();
+    let entries = fs::read_dir(format!("/proc/{id}/fd")).into_iter().flatten().flatten();
+    let links = entries.filter_map(|entry| fs::read_link(entry.path()).ok());
+    links.filter(|link| sockets.iter().any(|socket| link.as_os_str() == socket.as_str())).count()
+}
+
 /// The fields of `/proc/ID/stat` from the state on.
 fn stat(id: i32) -> Option<Vec<String>> {
     let text = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;

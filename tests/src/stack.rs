@@ -3,6 +3,7 @@
 //! The programs are built once from the Go modules in `tests/tools` into a cache, under a lock.
 //! Servers run in temporary folders at ports of their own; guards end them by id.
 
+mod agent;
 mod consul;
 mod proxy;
 mod vault;
@@ -20,7 +21,8 @@ use serde_json::Value;
 
 use crate::process::Guard;
 use crate::{binary, root};
-pub use consul::Consul;
+pub use agent::Agent;
+pub use consul::{Consul, Options as ConsulOptions};
 pub use proxy::{Fault, Proxy};
 pub use vault::{Storage, Vault};
 
@@ -29,6 +31,9 @@ pub const CONSUL: &str = "1.21.0";
 
 /// The Vault that is tested against.
 pub const VAULT: &str = "1.21.0";
+
+/// The peer of the agent's benchmark.
+pub const CONSUL_TEMPLATE: &str = "0.41.1";
 
 /// How long a server may take to start on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -49,6 +54,15 @@ pub fn consul_program() -> Result<PathBuf, String> {
 pub fn vault_program() -> Result<PathBuf, String> {
     static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     PROGRAM.get_or_init(|| build("vault", VAULT)).clone()
+}
+
+/// The `consul-template` program, which the agent is measured against.
+///
+/// # Errors
+/// Go is missing, or the build fails.
+pub fn consul_template_program() -> Result<PathBuf, String> {
+    static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    PROGRAM.get_or_init(|| build("consul-template", CONSUL_TEMPLATE)).clone()
 }
 
 fn cache() -> PathBuf {

@@ -9,23 +9,32 @@
 //! ```
 //! What is in force is read from the disk, never remembered. The order of a commit:
 //!
-//! 1. `N.staging/` is written: every file with owner and mode, synced, then the folder.
-//! 2. `N.json` is written beside and renamed into place, synced.
+//! 1. `N.staging/` is made: every file is written with owner and mode and synced, then the folder.
+//! 2. `N.json` is written beside, synced, and renamed into place.
 //! 3. `N.staging` is renamed to `N`, and `generations/` synced.
 //! 4. `conf` is replaced by one rename, and its folder synced.
 //!
 //! Killed before 3, the leftovers are no generation and the next commit removes them. Killed
 //! between 3 and 4, `N` is whole and not in force. So at every moment `conf` shows all files of one
-//! generation. An old generation is renamed to `.staging` before it is removed, for the same
-//! reason.
+//! generation. An old generation is renamed before it is removed, for the same reason.
+//!
+//! In a unit of many files a change costs what changed, not what there is: generations share the
+//! files that are the same in both, and one that is no longer kept becomes `spare`, of which the
+//! next is made. Nothing here ever writes a file in place. Somebody else may, and changes it in all
+//! generations that share it; so units of few files share none.
+
+mod known;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File as Handle};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use known::{Known, Seen};
+use nix::unistd::{Gid, Group, Uid, User};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -38,6 +47,9 @@ const KEPT: usize = 5;
 
 /// Longest file read back; a render is shorter.
 const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// From so many files on generations share what is the same. A daemon has a handful.
+const SHARED_MIN: usize = 32;
 
 /// A generation that cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -111,6 +123,7 @@ pub struct Generations {
     good: PathBuf,
     refused: PathBuf,
     keep: usize,
+    known: Arc<Known>,
 }
 
 impl Generations {
@@ -123,6 +136,7 @@ impl Generations {
             good: unit.join("good"),
             refused: unit.join("refused"),
             keep: KEPT,
+            known: Arc::new(Known::default()),
         }
     }
 
@@ -160,7 +174,7 @@ impl Generations {
         replace(&self.good, format!("{number}\n").as_bytes(), 0o644)
     }
 
-    /// The [`digest`] of files that did their program no good.
+    /// The [`digest_of_all`] of files that did their program no good.
     pub fn refused(&self) -> Option<String> {
         let text = fs::read_to_string(&self.refused).ok()?;
         Some(text.trim().to_owned()).filter(|digest| !digest.is_empty())
@@ -181,17 +195,41 @@ impl Generations {
     pub fn holds(&self, files: &Files) -> bool {
         let Some(number) = self.current() else { return false };
         let meta = self.meta(number);
-        self.files(number).is_ok_and(|on_disk| {
+        self.seen(number).is_ok_and(|on_disk| {
             on_disk.len() == files.len()
                 && files.iter().all(|(name, file)| {
                     let secret = meta.as_ref().and_then(|meta| meta.files.get(name));
                     on_disk.get(name).is_some_and(|there| {
-                        there.content == file.content
-                            && there.mode == file.mode
+                        there.mode == file.mode
+                            && there.digest == digest(&file.content)
                             && secret.is_none_or(|meta| meta.secret == file.secret)
                     })
                 })
         })
+    }
+
+    fn seen(&self, number: u64) -> Result<BTreeMap<String, Seen>, GenerationError> {
+        self.known.look(&self.folder.join(number.to_string()))
+    }
+
+    /// The files in force. What is the same in `like` is taken from there and not read.
+    pub fn in_force(&self, like: &Files) -> Files {
+        let Some(number) = self.current() else { return Files::new() };
+        let meta = self.meta(number).unwrap_or_default();
+        let mut files = Files::new();
+        for (name, seen) in self.seen(number).unwrap_or_default() {
+            let secret = meta.files.get(&name).is_some_and(|meta| meta.secret);
+            let same = like.get(&name).filter(|file| digest(&file.content) == seen.digest);
+            let content = match same {
+                Some(file) => Ok(file.content.0.clone()),
+                None => fs::read(self.folder.join(number.to_string()).join(&name)),
+            };
+            if let Ok(content) = content {
+                let content = Content(content);
+                files.insert(name, File { content, mode: seen.mode, secret, ..File::default() });
+            }
+        }
+        files
     }
 
     /// Whether exactly these files were put in force, whatever somebody made of them since.
@@ -223,8 +261,7 @@ impl Generations {
 
     /// What a generation is; `None` when nobody knows.
     pub fn meta(&self, number: u64) -> Option<Meta> {
-        let text = fs::read_to_string(self.meta_path(number)).ok()?;
-        serde_json::from_str(&text).ok()
+        self.known.meta(&self.meta_path(number))
     }
 
     fn meta_path(&self, number: u64) -> PathBuf {
@@ -280,12 +317,53 @@ impl Generations {
         self.clean();
         let number = self.numbers().last().copied().max(self.current()).unwrap_or(0) + 1;
         let folder = self.folder.join(format!("{number}.staging"));
-        fs::create_dir(&folder).map_err(failed("create", &folder))?;
+        let mut there = self.unpack_spare(&folder)?;
+        let in_force = self.current().filter(|_| files.len() >= SHARED_MIN).and_then(|number| {
+            let folder = self.folder.join(number.to_string());
+            Some((self.known.look(&folder).ok()?, folder))
+        });
+        let mut owners = Owners::default();
         for (name, file) in files {
-            write_file(&folder.join(name), file)?;
+            let path = folder.join(name);
+            let (user, group) = owners.of(file).map_err(failed("give away", &path))?;
+            let wanted = digest(&file.content);
+            let fits = |seen: &Seen| seen.is(file, &wanted, user, group);
+            if let Some(old) = there.remove(name) {
+                if fits(&old) {
+                    continue;
+                }
+                fs::remove_file(&path).map_err(failed("remove", &path))?;
+            }
+            let linked = in_force.as_ref().is_some_and(|(seen, from)| {
+                seen.get(name).is_some_and(fits) && fs::hard_link(from.join(name), &path).is_ok()
+            });
+            if !linked {
+                write_file(&path, file, user, group)?;
+            }
+        }
+        for name in there.keys() {
+            let path = folder.join(name);
+            fs::remove_file(&path).map_err(failed("remove", &path))?;
         }
         sync_folder(&folder)?;
         Ok(Staged { number, folder })
+    }
+
+    /// The folder to stage in: the spare one with what is in it, else an empty one.
+    fn unpack_spare(&self, folder: &Path) -> Result<BTreeMap<String, Seen>, GenerationError> {
+        if fs::rename(self.spare(), folder).is_ok() {
+            if let Ok(there) = self.known.look(folder) {
+                return Ok(there);
+            }
+            // Somebody put something there that is no file of ours.
+            fs::remove_dir_all(folder).map_err(failed("remove", folder))?;
+        }
+        fs::create_dir(folder).map_err(failed("create", folder))?;
+        Ok(BTreeMap::new())
+    }
+
+    fn spare(&self) -> PathBuf {
+        self.folder.join("spare")
     }
 
     /// Puts staged files in force. `meta` needs index, reason and marks only.
@@ -310,7 +388,7 @@ impl Generations {
         let path = self.meta_path(number);
         let text = serde_json::to_vec_pretty(&meta)
             .map_err(|error| failed("write", &path)(io::Error::other(error)))?;
-        replace(&path, &text, 0o600)?;
+        rename_into(&path, &text, 0o600)?;
         let folder = self.folder.join(number.to_string());
         fs::rename(&staged.folder, &folder).map_err(failed("finish", &folder))?;
         sync_folder(&self.folder)?;
@@ -384,23 +462,38 @@ impl Generations {
         let surplus = numbers.len().saturating_sub(self.keep);
         let needed = |number: &u64| *number == newest || Some(*number) == good;
         for number in numbers.into_iter().take(surplus).filter(|number| !needed(number)) {
-            // An old generation that stays is harmless; the next commit tries again.
+            // Old secrets are not kept for their folder's sake.
+            let meta = self.meta(number);
+            let useful = meta.is_some_and(|meta| {
+                meta.files.len() >= SHARED_MIN && meta.files.values().all(|file| !file.secret)
+            });
+            let reused = useful && !self.spare().exists();
             let garbage = self.folder.join(format!("{number}.staging"));
-            if fs::rename(self.folder.join(number.to_string()), &garbage).is_ok() {
-                let _ = fs::remove_dir_all(garbage);
+            let aside = if reused { self.spare() } else { garbage };
+            // An old generation that stays is harmless; the next commit tries again.
+            if fs::rename(self.folder.join(number.to_string()), &aside).is_ok() {
+                if !reused {
+                    let _ = fs::remove_dir_all(aside);
+                }
                 let _ = fs::remove_file(self.meta_path(number));
             }
         }
     }
 }
 
+type Digest = [u8; 32];
+
+fn digest(content: &Content) -> Digest {
+    Sha256::digest(&content.0).into()
+}
+
 /// SHA-256 in hex.
 pub fn hash(content: &Content) -> String {
-    hex(&Sha256::digest(&content.0))
+    hex(&digest(content))
 }
 
 /// SHA-256 in hex of all files: their names, bytes and modes.
-pub fn digest(files: &Files) -> String {
+pub fn digest_of_all(files: &Files) -> String {
     let mut all = Sha256::new();
     for (name, file) in files {
         all.update(format!("{name}\n{}\n{:o}\n", hash(&file.content), file.mode));
@@ -409,7 +502,13 @@ pub fn digest(files: &Files) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        for nibble in [byte >> 4, byte & 15] {
+            text.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
+        }
+    }
+    text
 }
 
 /// The target of a link beside or above `folder`, relative where that is simple, so that the
@@ -419,30 +518,48 @@ fn relative(link: &Path, folder: &Path) -> PathBuf {
     folder.strip_prefix(base).unwrap_or(folder).to_owned()
 }
 
+/// Users and groups by name, each looked up once.
+#[derive(Default)]
+struct Owners {
+    users: BTreeMap<String, Uid>,
+    groups: BTreeMap<String, Gid>,
+}
+
+impl Owners {
+    /// Who a file is to be given to.
+    fn of(&mut self, file: &File) -> io::Result<(Option<Uid>, Option<Gid>)> {
+        let unknown =
+            |what: &str, name: &str| io::Error::other(format!("there is no {what} {name}"));
+        if let Some(name) = file.user.as_ref().filter(|name| !self.users.contains_key(*name)) {
+            let found = User::from_name(name)?.ok_or_else(|| unknown("user", name))?;
+            self.users.insert(name.clone(), found.uid);
+        }
+        if let Some(name) = file.group.as_ref().filter(|name| !self.groups.contains_key(*name)) {
+            let found = Group::from_name(name)?.ok_or_else(|| unknown("group", name))?;
+            self.groups.insert(name.clone(), found.gid);
+        }
+        let user = file.user.as_ref().and_then(|name| self.users.get(name)).copied();
+        let group = file.group.as_ref().and_then(|name| self.groups.get(name)).copied();
+        Ok((user, group))
+    }
+}
+
 /// Nobody sees a byte before owner and mode are right.
-fn write_file(path: &Path, file: &File) -> Result<(), GenerationError> {
+fn write_file(
+    path: &Path,
+    file: &File,
+    user: Option<Uid>,
+    group: Option<Gid>,
+) -> Result<(), GenerationError> {
     let mut handle = fs::OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(path)
         .map_err(failed("create", path))?;
-    let owner = |error: nix::Error| failed("give away", path)(error.into());
-    let unknown = |what: &str, name: &str| {
-        failed("give away", path)(io::Error::other(format!("there is no {what} {name}")))
-    };
-    let mut user = None;
-    if let Some(name) = &file.user {
-        let found = nix::unistd::User::from_name(name).map_err(owner)?;
-        user = Some(found.ok_or_else(|| unknown("user", name))?.uid);
-    }
-    let mut group = None;
-    if let Some(name) = &file.group {
-        let found = nix::unistd::Group::from_name(name).map_err(owner)?;
-        group = Some(found.ok_or_else(|| unknown("group", name))?.gid);
-    }
     if user.is_some() || group.is_some() {
-        nix::unistd::fchown(&handle, user, group).map_err(owner)?;
+        let given = nix::unistd::fchown(&handle, user, group);
+        given.map_err(|error| failed("give away", path)(error.into()))?;
     }
     handle.write_all(&file.content.0).map_err(failed("write", path))?;
     handle
@@ -453,13 +570,19 @@ fn write_file(path: &Path, file: &File) -> Result<(), GenerationError> {
 
 /// Replaces a small file as a whole, durably.
 pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), GenerationError> {
+    rename_into(path, bytes, mode)?;
+    sync_folder(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Replaces a small file as a whole; the folder is still to be synced.
+fn rename_into(path: &Path, bytes: &[u8], mode: u32) -> Result<(), GenerationError> {
     let mut staged = path.to_owned().into_os_string();
     staged.push(".tmp");
     let staged = PathBuf::from(staged);
     let _ = fs::remove_file(&staged);
-    write_file(&staged, &File { content: Content(bytes.to_vec()), mode, ..File::default() })?;
-    fs::rename(&staged, path).map_err(failed("replace", path))?;
-    sync_folder(path.parent().unwrap_or(Path::new(".")))
+    let file = File { content: Content(bytes.to_vec()), mode, ..File::default() };
+    write_file(&staged, &file, None, None)?;
+    fs::rename(&staged, path).map_err(failed("replace", path))
 }
 
 fn sync_folder(path: &Path) -> Result<(), GenerationError> {
@@ -469,15 +592,8 @@ fn sync_folder(path: &Path) -> Result<(), GenerationError> {
 
 fn read_folder(folder: &Path) -> Result<Files, GenerationError> {
     let mut files = Files::new();
-    for entry in fs::read_dir(folder).map_err(failed("read", folder))? {
-        let entry = entry.map_err(failed("read", folder))?;
-        let path = entry.path();
-        let odd = |what: &str| failed("read", &path)(io::Error::other(what.to_owned()));
-        let name = entry.file_name().into_string().map_err(|_| odd("odd name"))?;
-        let meta = fs::symlink_metadata(&path).map_err(failed("read", &path))?;
-        if !meta.is_file() || meta.len() > FILE_BYTES_MAX {
-            return Err(odd("it is not a file of ours"));
-        }
+    for (name, meta) in known::list(folder)? {
+        let path = folder.join(&name);
         let content = Content(fs::read(&path).map_err(failed("read", &path))?);
         let mode = meta.permissions().mode() & 0o7777;
         files.insert(name, File { content, mode, ..File::default() });

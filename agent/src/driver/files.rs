@@ -7,7 +7,7 @@
 use hdfs_edge::keys::Change;
 
 use super::{Driver, Message, Told, Wanted, Wants};
-use crate::actuators::generations::{Files, GenerationError, Meta, Staged, digest};
+use crate::actuators::generations::{Files, GenerationError, Meta, Staged, digest_of_all};
 use crate::actuators::process;
 use crate::core::{Event, Outcome, UnitId};
 use crate::engine::change::Marks;
@@ -57,7 +57,7 @@ impl<W: Wants> Driver<W> {
                     number,
                     "does no good with its new configuration; rolled back"
                 );
-                let refused = digest(&self.wanted[id].files);
+                let refused = digest_of_all(&self.wanted[id].files);
                 if let Err(error) = generations.mark_refused(Some(&refused)) {
                     tracing::warn!(unit, "{error}");
                 }
@@ -95,7 +95,7 @@ impl<W: Wants> Driver<W> {
                 continue;
             }
             let refused = self.refused[id].as_ref();
-            let refused = refused.is_some_and(|refused| *refused == digest(&wanted.files));
+            let refused = refused.is_some_and(|refused| *refused == digest_of_all(&wanted.files));
             // A start with what is known to do no good starts with what did good.
             let instead = match refused && self.wanted[id].absent {
                 true => self.last_good(id, &wanted),
@@ -231,7 +231,7 @@ impl<W: Wants> Driver<W> {
                 let reason = if secret { masked.to_owned() } else { reason };
                 tracing::error!(unit = self.units[id].name, "{reason}");
                 self.units[id].generations.clean();
-                self.refused[id] = Some(digest(&check.files));
+                self.refused[id] = Some(digest_of_all(&check.files));
                 self.complain(id, reason);
             }
         }
@@ -242,7 +242,7 @@ impl<W: Wants> Driver<W> {
         let unit = &self.units[id];
         let generations = &unit.generations;
         let current = generations.current();
-        let old = current.and_then(|number| generations.files(number).ok()).unwrap_or_default();
+        let old = generations.in_force(&wanted.files);
         let before = current.and_then(|number| generations.meta(number)).map(|meta| meta.marks());
         let marks = Marks { restart: wanted.token, reload: wanted.reload };
         let action = match before.map(|before| before.to(marks)) {

@@ -3,6 +3,7 @@
 //! asked for, so that the sources can watch it and a user can be told what is missing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
@@ -17,12 +18,12 @@ use super::{Inputs, Wants};
 use crate::render::Templates;
 use crate::sources::{Instance, SecretRef, ServiceQuery};
 
-/// What one render wrote down.
-#[derive(Debug, Default)]
+/// What the render of one file wrote down.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Notes {
     pub(super) wants: Wants,
     pub(super) missing: BTreeSet<String>,
-    file_misses: bool,
+    pub(super) reads: BTreeSet<Read>,
     used_secret: bool,
     /// Decoded bytes that are no text; templates carry their marks.
     blobs: Vec<Vec<u8>>,
@@ -30,6 +31,32 @@ pub(super) struct Notes {
 
 /// Around the number of a blob in a template's output: characters that no text has.
 const BLOB_MARKS: [char; 2] = ['\u{fdd0}', '\u{fdd1}'];
+
+/// Something that a file was made of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Read {
+    Key(String),
+    Template(PathBuf),
+    Secret(SecretRef),
+    Service(ServiceQuery),
+    Env(String),
+}
+
+impl Read {
+    /// Whether it is the same in both.
+    pub(super) fn same(&self, old: &Inputs, new: &Inputs) -> bool {
+        match self {
+            Self::Key(key) => {
+                let (old, new) = (old.kv.entries.get(key), new.kv.entries.get(key));
+                old.map(|entry| &entry.value) == new.map(|entry| &entry.value)
+            }
+            Self::Template(path) => old.templates.get(path) == new.templates.get(path),
+            Self::Secret(secret) => old.secrets.get(secret) == new.secrets.get(secret),
+            Self::Service(query) => old.services.get(query) == new.services.get(query),
+            Self::Env(name) => old.environment.get(name) == new.environment.get(name),
+        }
+    }
+}
 
 /// The notebook that all helpers of a render share.
 #[derive(Debug, Default)]
@@ -40,20 +67,16 @@ impl Asked {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn begin_file(&self) {
-        let mut notes = self.notes();
-        notes.file_misses = false;
-        notes.used_secret = false;
-    }
-
     pub(super) fn miss(&self, name: String) {
-        let mut notes = self.notes();
-        notes.missing.insert(name);
-        notes.file_misses = true;
+        self.notes().missing.insert(name);
     }
 
-    pub(super) fn file_misses(&self) -> bool {
-        self.notes().file_misses
+    pub(super) fn misses(&self) -> bool {
+        !self.notes().missing.is_empty()
+    }
+
+    pub(super) fn read(&self, what: Read) {
+        self.notes().reads.insert(what);
     }
 
     pub(super) fn used_secret(&self) -> bool {
@@ -74,6 +97,7 @@ impl Asked {
         bytes
     }
 
+    /// What the file asked for; the next one starts with nothing.
     pub(super) fn take(&self) -> Notes {
         std::mem::take(&mut self.notes())
     }
@@ -152,6 +176,7 @@ fn stored(
     helper: &Helper<'_>,
     key: &str,
 ) -> Result<Option<Value>, RenderErrorReason> {
+    state.asked.read(Read::Key(key.to_owned()));
     let Some(entry) = state.inputs.kv.entries.get(key) else { return Ok(None) };
     match std::str::from_utf8(&entry.value) {
         Ok(text) => Ok(Some(text.into())),
@@ -226,6 +251,7 @@ fn look_up(state: &State, wanted: SecretRef, path: &str) -> Value {
     };
     let mut notes = state.asked.notes();
     notes.used_secret = true;
+    notes.reads.insert(Read::Secret(wanted.clone()));
     notes.wants.secrets.insert(wanted);
     found
 }
@@ -238,6 +264,7 @@ fn instances(state: &State, helper: &Helper<'_>) -> Result<Vec<Instance>, Render
         passing_only: option(helper, "passing").is_none_or(|passing| passing != "false"),
     };
     let found = state.inputs.services.get(&query).cloned().unwrap_or_default();
+    state.asked.read(Read::Service(query.clone()));
     state.asked.notes().wants.services.insert(query);
     // A registry that was just restarted answers with nothing; that must not empty a file.
     if found.is_empty() && option(helper, "empty").is_none_or(|empty| empty != "true") {
@@ -271,6 +298,7 @@ fn hosts(state: &State, helper: &Helper<'_>) -> Answer {
 
 fn env(state: &State, helper: &Helper<'_>) -> Answer {
     let name = text(helper, 0)?;
+    state.asked.read(Read::Env(name.clone()));
     if let Some(value) = state.inputs.environment.get(&name) {
         return Ok(value.clone().into());
     }

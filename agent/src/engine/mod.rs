@@ -13,6 +13,7 @@ pub mod change;
 pub mod diff;
 mod helpers;
 pub mod layers;
+mod memo;
 pub mod quiet;
 mod schema;
 
@@ -24,9 +25,10 @@ use serde_json::json;
 
 use crate::config::{AgentConfig, FileConfig, TemplateSource, UnitConfig};
 use crate::render::{Format, Properties, Templates};
-use crate::sources::{Kv, SecretRef, Secrets, ServiceQuery, Services};
-use helpers::{Asked, has_blob};
+use crate::sources::{Entry, Kv, SecretRef, Secrets, ServiceQuery, Services};
+use helpers::{Asked, Read, has_blob};
 use layers::{Layered, Setting};
+pub use memo::Memo;
 
 /// The flag of a key whose value is a template: flokkr's bit 2.
 pub const FLAG_TEMPLATE: u64 = 2;
@@ -141,6 +143,16 @@ impl Rendered {
 
 /// Renders and checks one unit.
 pub fn render(config: &AgentConfig, unit: &UnitConfig, inputs: &Inputs) -> Rendered {
+    render_again(config, unit, inputs, &mut Memo::default())
+}
+
+/// [`render`], with the files of the last time that would come out the same taken from `memo`.
+pub fn render_again(
+    config: &AgentConfig,
+    unit: &UnitConfig,
+    inputs: &Inputs,
+    memo: &mut Memo,
+) -> Rendered {
     let mut rendered = Rendered { index: inputs.kv.index, ..Rendered::default() };
     let layered = match layers::gather(config, unit, inputs) {
         Ok(layered) => layered,
@@ -153,15 +165,18 @@ pub fn render(config: &AgentConfig, unit: &UnitConfig, inputs: &Inputs) -> Rende
     let mut templates = Templates::new();
     helpers::register(&mut templates, inputs, &asked);
     let mut renderer = Renderer { unit, inputs, layered, templates, asked };
+    memo.begin(unit, inputs);
     for file in renderer.names() {
-        match renderer.file(&file) {
-            Ok(content) => drop(rendered.files.insert(file.name, content)),
-            Err(error) => rendered.errors.push(error),
+        let made = memo.file(&mut renderer, &file);
+        match &made.file {
+            Ok(content) => drop(rendered.files.insert(file.name, content.clone())),
+            Err(error) => rendered.errors.push(error.clone()),
         }
+        rendered.missing.extend(made.notes.missing.iter().cloned());
+        rendered.wants.services.extend(made.notes.wants.services.iter().cloned());
+        rendered.wants.secrets.extend(made.notes.wants.secrets.iter().cloned());
     }
-    let asked = renderer.asked.take();
-    rendered.missing = asked.missing;
-    rendered.wants = asked.wants;
+    memo.finish(inputs);
     if unit.schema && rendered.usable() {
         let found = schema::check(unit, &rendered.files, &renderer.layered);
         rendered.errors = found.errors;
@@ -196,14 +211,13 @@ impl Renderer<'_> {
     }
 
     fn file(&mut self, file: &FileConfig) -> Result<File, String> {
-        self.asked.begin_file();
         let bytes = self.bytes(file);
         let secret = file.secret || self.asked.used_secret();
         let mode = file.mode.unwrap_or(if secret { 0o600 } else { 0o644 });
         let (user, group) = (file.user.clone(), file.group.clone());
         // With something missing the template's own complaint is only an echo of it.
         match bytes {
-            Err(_) if self.asked.file_misses() => Ok(File::default()),
+            Err(_) if self.asked.misses() => Ok(File::default()),
             Err(error) => Err(error),
             Ok(bytes) => Ok(File { content: Content(bytes), secret, mode, user, group }),
         }
@@ -254,7 +268,7 @@ impl Renderer<'_> {
     fn source(&self, source: &TemplateSource, file: &str) -> Result<(String, String), String> {
         match source {
             TemplateSource::Inline(text) => Ok((format!("the template of {file}"), text.clone())),
-            TemplateSource::Kv(key) => match self.inputs.kv.entries.get(key) {
+            TemplateSource::Kv(key) => match self.stored(key) {
                 Some(entry) => String::from_utf8(entry.value.clone())
                     .map(|text| (key.clone(), text))
                     .map_err(|_| format!("{key}: a template must be UTF-8 text")),
@@ -263,12 +277,20 @@ impl Renderer<'_> {
                     Err(format!("{key}: no such key"))
                 }
             },
-            TemplateSource::File(path) => match self.inputs.templates.get(path) {
-                Some(Ok(text)) => Ok((path.display().to_string(), text.clone())),
-                Some(Err(error)) => Err(format!("{}: {error}", path.display())),
-                None => Err(format!("{}: not read", path.display())),
-            },
+            TemplateSource::File(path) => {
+                self.asked.read(Read::Template(path.clone()));
+                match self.inputs.templates.get(path) {
+                    Some(Ok(text)) => Ok((path.display().to_string(), text.clone())),
+                    Some(Err(error)) => Err(format!("{}: {error}", path.display())),
+                    None => Err(format!("{}: not read", path.display())),
+                }
+            }
         }
+    }
+
+    fn stored(&self, key: &str) -> Option<&Entry> {
+        self.asked.read(Read::Key(key.to_owned()));
+        self.inputs.kv.entries.get(key)
     }
 
     fn template(&self, place: &str, text: &str, file: &FileConfig) -> Result<String, String> {

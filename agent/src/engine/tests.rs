@@ -211,7 +211,70 @@ fn differences() {
     assert_eq!(text, "--- x.txt\n+++ x.txt\n@@ -6 +6 @@\n 6\n 7\n 8\n-9\n+X\n");
 }
 
+/// Everything a template can look at, each set to one of two values or nothing.
+fn world(bits: &[bool]) -> Inputs {
+    let one_of = |at: usize| if bits[at] { "v1" } else { "v2" };
+    let mut entries = vec![
+        ("conf/hdfs/a.env/k", one_of(0)),
+        ("conf/hdfs/b.env/k", "{{node}}{{keyOr \"other/x\" \"none\"}}"),
+        ("templates/t", if bits[1] { "1 {{env \"E\" \"no\"}}" } else { "2 {{unit}}" }),
+        ("other/y", one_of(2)),
+    ];
+    if bits[3] {
+        entries.push(("other/x", "x"));
+    }
+    if bits[4] {
+        entries.push(("conf/hdfs/c.env/k", one_of(5)));
+    }
+    let mut inputs = inputs(&entries);
+    let mut kv = Kv::clone(&inputs.kv);
+    kv.index = bits.iter().fold(1, |sum, bit| sum * 2 + u64::from(*bit));
+    kv.entries.get_mut("conf/hdfs/b.env/k").unwrap().flags = FLAG_TEMPLATE;
+    inputs.kv = Arc::new(kv);
+    if bits[6] {
+        inputs.environment.insert("E".into(), one_of(7).into());
+    }
+    inputs.node = one_of(8).into();
+    if bits[9] {
+        let fields = [("password".to_owned(), Masked::new(one_of(10)))].into();
+        let secret = Secret { fields, version: None, expires: None };
+        let wanted = SecretRef::Kv { path: "db".into() };
+        inputs.secrets = Arc::new([(wanted, Ok(Arc::new(secret)))].into());
+    }
+    let query = ServiceQuery { name: "nn".into(), tag: None, passing_only: true };
+    let instance = Instance { address: one_of(11).into(), port: 1, ..Instance::default() };
+    inputs.services = Arc::new([(query, vec![instance; usize::from(bits[12])])].into());
+    let text = if bits[13] { Ok(one_of(14).to_owned()) } else { Err("gone".to_owned()) };
+    inputs.templates.insert("/t".into(), text);
+    inputs
+}
+
 proptest! {
+    /// What is remembered of the last render never shows in the next one.
+    #[test]
+    fn a_render_from_memory_is_a_render(
+        worlds in prop::collection::vec(prop::collection::vec(any::<bool>(), 15), 1..12),
+        configs in prop::collection::vec(any::<bool>(), 12),
+    ) {
+        let unit = "file \"*\" {}\n\
+            file \"t.txt\" { template = \"kv:templates/t\" }\n\
+            file \"f.txt\" { template = \"file:/t\" }\n\
+            file \"s.txt\" { template = \"{{secret \\\"db\\\" \\\"password\\\"}}\" }\n\
+            file \"h.txt\" { template = \"{{hosts \\\"nn\\\"}} {{key \\\"other/y\\\"}}\" }";
+        let mut memo = Memo::default();
+        for (world_of, other) in worlds.iter().zip(configs) {
+            let text = if other { unit.to_owned() } else { unit.replace("{{hosts", "x{{hosts") };
+            let (config, inputs) = (config(&text), world(world_of));
+            let fresh = render(&config, &config.units[0], &inputs);
+            let again = render_again(&config, &config.units[0], &inputs, &mut memo);
+            prop_assert_eq!(&fresh.files, &again.files);
+            prop_assert_eq!(&fresh.missing, &again.missing);
+            prop_assert_eq!(&fresh.wants, &again.wants);
+            prop_assert_eq!(&fresh.errors, &again.errors);
+            prop_assert_eq!(fresh.index, again.index);
+        }
+    }
+
     /// Whatever stands in the store, a render ends, and the same inputs give the same answer.
     #[test]
     fn renders_are_repeatable(

@@ -20,13 +20,28 @@ const SERVER: u16 = 8020;
 const SERF: u16 = 9864;
 const GRPC: u16 = 9867;
 
+/// What differs from Consul's defaults.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Whether it asks for tokens; `root` may do everything.
+    pub acl: bool,
+    /// Connections taken from one client address; Consul's own limit is 200.
+    pub connections_max: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { acl: false, connections_max: 1_000 }
+    }
+}
+
 /// The server.
 #[derive(Debug)]
 pub struct Consul {
     process: Option<Guard>,
     offset: Offset,
     folder: TempDir,
-    acl: bool,
+    options: Options,
 }
 
 impl Consul {
@@ -35,7 +50,7 @@ impl Consul {
     /// # Errors
     /// There is no program.
     pub fn start() -> Result<Self, String> {
-        Self::make(false)
+        Self::start_with(Options::default())
     }
 
     /// One that asks for tokens; `root` may do everything.
@@ -43,13 +58,17 @@ impl Consul {
     /// # Errors
     /// There is no program.
     pub fn start_with_acl() -> Result<Self, String> {
-        Self::make(true)
+        Self::start_with(Options { acl: true, ..Options::default() })
     }
 
-    fn make(acl: bool) -> Result<Self, String> {
+    /// One with options.
+    ///
+    /// # Errors
+    /// There is no program.
+    pub fn start_with(options: Options) -> Result<Self, String> {
         consul_program()?;
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let mut consul = Self { process: None, offset: Offset::take(), folder, acl };
+        let mut consul = Self { process: None, offset: Offset::take(), folder, options };
         consul.launch();
         Ok(consul)
     }
@@ -89,9 +108,9 @@ impl Consul {
             },
             "performance": {"raft_multiplier": 1},
             "dns_config": {"allow_stale": false},
-            "limits": {"http_max_conns_per_client": 1000},
+            "limits": {"http_max_conns_per_client": self.options.connections_max},
         });
-        if self.acl {
+        if self.options.acl {
             config["acl"] = json!({
                 "enabled": true, "default_policy": "deny",
                 "tokens": {"initial_management": "root", "agent": "root"},

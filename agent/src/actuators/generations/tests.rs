@@ -59,6 +59,52 @@ fn old_generations_go_but_never_the_good_one() {
     assert!(generations.meta(1).is_none() && generations.meta(9).is_some());
 }
 
+/// Many files: every generation is whole whatever was shared to make it, and a change writes only
+/// what changed.
+#[test]
+fn many_files_are_shared() {
+    use std::os::unix::fs::MetadataExt as _;
+    let root = tempfile::tempdir().unwrap();
+    let generations = Generations::new(root.path(), root.path().join("conf"));
+    let conf = root.path().join("conf");
+    let mut wanted: Files =
+        (0..40).map(|n| (format!("{n}.txt"), File::plain(format!("{n}")))).collect();
+    let inode = |name: &str| fs::metadata(conf.join(name)).unwrap().ino();
+    for round in 0..20 {
+        wanted.insert("0.txt".to_owned(), File::plain(format!("round {round}")));
+        let (added, gone) = (format!("added-{round}"), format!("added-{}", round.max(3) - 3));
+        wanted.insert(added, File::plain("x"));
+        wanted.remove(&gone);
+        let before = (round > 0).then(|| (inode("0.txt"), inode("1.txt")));
+        assert!(generations.commit(&wanted).unwrap());
+        assert!(generations.holds(&wanted) && generations.drift().is_empty(), "round {round}");
+        if let Some((changed, same)) = before {
+            assert!(inode("0.txt") != changed && inode("1.txt") == same);
+        }
+        for number in generations.numbers() {
+            let (meta, files) =
+                (generations.meta(number).unwrap(), generations.files(number).unwrap());
+            assert_eq!(meta.files.len(), files.len());
+            for (name, file) in files {
+                assert_eq!(meta.files[&name].sha256, hash(&file.content), "{number}/{name}");
+            }
+        }
+    }
+    // Right after a write, with the size and perhaps the time as they were.
+    fs::write(conf.join("7.txt"), "8").unwrap();
+    assert_eq!(generations.drift(), ["7.txt was changed"]);
+    assert!(!generations.holds(&wanted));
+    assert!(generations.commit(&wanted).unwrap());
+    assert_eq!(fs::read_to_string(conf.join("7.txt")).unwrap(), "7");
+    wanted.insert("key".to_owned(), File { secret: true, mode: 0o600, ..File::plain("s") });
+    for round in 0..9 {
+        wanted.insert("0.txt".to_owned(), File::plain(format!("again {round}")));
+        generations.commit(&wanted).unwrap();
+    }
+    let spare = root.path().join("generations/spare");
+    assert!(!spare.exists(), "no secret outlives the generations that are kept");
+}
+
 #[test]
 fn secrets_are_for_the_owner_only() {
     let root = tempfile::tempdir().unwrap();

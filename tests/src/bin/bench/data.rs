@@ -33,7 +33,7 @@ pub(crate) fn measure(hadoop: &Hadoop, options: &Options, logs: &Path) -> Vec<Ro
     let row = |what: &str, unit, bigger, value: fn(&Figures) -> f64| Row {
         what: what.to_owned(),
         unit,
-        java: value(&java),
+        peer: value(&java),
         ours: value(&ours),
         bigger,
     };
@@ -108,7 +108,7 @@ fn dev(java: f64) -> Row {
     Row {
         what: "the dev cluster idle, agent included (PSS)".to_owned(),
         unit: "MB",
-        java,
+        peer: java,
         ours: share as f64 / 1e6,
         bigger: false,
     }

@@ -1,9 +1,11 @@
-//! The named benchmark: howdah against Java's Hadoop on the same machine in the same run.
+//! The named benchmarks: howdah against Java's Hadoop, and its agent against consul-template, on
+//! the same machine in the same run.
 //!
-//! `cargo bench-hdfs [-- --quick]`. It prints what ran where, every ratio (Java / howdah, so bigger
-//! is better for us; below 1 we lose), and keeps the raw output under `target/bench`. It judges
-//! nothing.
+//! `cargo bench-hdfs [--quick]`, `cargo bench-hdfs agent`. They print what ran where, every ratio
+//! (peer / howdah, so bigger is better for us; below 1 we lose), and keep the raw output under
+//! `target/bench`. They judge nothing.
 
+mod agent;
 mod data;
 mod machine;
 mod namenode;
@@ -39,6 +41,22 @@ pub(crate) struct Options {
     /// tool tells less about the servers' speed, and more about their CPU time.
     #[arg(long)]
     pin: bool,
+    /// Another benchmark in the place of all this.
+    #[command(subcommand)]
+    other: Option<Other>,
+}
+
+/// The benchmarks beside the one of HDFS.
+#[derive(Debug, Clone, clap::Subcommand)]
+enum Other {
+    /// The agent against consul-template on one Consul.
+    Agent(agent::Options),
+    /// The program that the agents of the benchmark run.
+    #[command(hide = true)]
+    Child {
+        /// The socket that hears of starts and signals.
+        socket: std::path::PathBuf,
+    },
 }
 
 /// One line of the result.
@@ -46,7 +64,7 @@ pub(crate) struct Options {
 pub(crate) struct Row {
     pub(crate) what: String,
     pub(crate) unit: &'static str,
-    pub(crate) java: f64,
+    pub(crate) peer: f64,
     pub(crate) ours: f64,
     /// Whether a bigger number is the better one.
     pub(crate) bigger: bool,
@@ -55,12 +73,17 @@ pub(crate) struct Row {
 impl Row {
     /// How many times better we are.
     fn ratio(&self) -> f64 {
-        if self.bigger { self.ours / self.java } else { self.java / self.ours }
+        if self.bigger { self.ours / self.peer } else { self.peer / self.ours }
     }
 }
 
 fn main() {
     let mut options = Options::parse();
+    match options.other.take() {
+        Some(Other::Child { socket }) => return agent::child(&socket),
+        Some(Other::Agent(own)) => return agent::run(&own),
+        None => {}
+    }
     if options.quick {
         options.operations /= 10;
         options.size /= 10;
@@ -72,9 +95,8 @@ fn main() {
             std::process::exit(2);
         }
     };
-    let logs = tests::binary::target_dir().join("bench").join(machine::stamp());
-    std::fs::create_dir_all(&logs).expect("the target folder is writable");
-    machine::describe(&options, &logs);
+    let logs = machine::logs();
+    machine::describe(&options, &[("java", &["-version"])], &logs);
     let mut rows = Vec::new();
     if !options.no_namenode {
         rows.extend(namenode::measure(hadoop, &options, &logs));
@@ -82,19 +104,25 @@ fn main() {
     if !options.no_data {
         rows.extend(data::measure(hadoop, &options, &logs));
     }
-    report(&rows, &logs);
+    report(&rows, &format!("Java {}", tests::hadoop::VERSION), &logs);
 }
 
-fn report(rows: &[Row], logs: &Path) {
-    println!("\n| what | Java {} | howdah | better by |", tests::hadoop::VERSION);
+/// A number; what never came is infinite.
+fn number(value: f64) -> String {
+    if value.is_infinite() { "never".to_owned() } else { format!("{value:.1}") }
+}
+
+/// Prints the rows, and what is lost.
+pub(crate) fn report(rows: &[Row], peer: &str, logs: &Path) {
+    println!("\n| what | {peer} | howdah | better by |");
     println!("|---|---:|---:|---:|");
     for row in rows {
-        let (java, ours, unit) = (row.java, row.ours, row.unit);
-        println!("| {} | {java:.1} {unit} | {ours:.1} {unit} | {:.2}x |", row.what, row.ratio());
+        let (peer, ours, unit) = (number(row.peer), number(row.ours), row.unit);
+        println!("| {} | {peer} {unit} | {ours} {unit} | {:.2}x |", row.what, row.ratio());
     }
     let lost: Vec<&Row> = rows.iter().filter(|row| row.ratio() < 1.0).collect();
     if lost.is_empty() {
-        println!("\nNothing above is slower or bigger than Java's.");
+        println!("\nNothing above is slower or bigger than {peer}'s.");
     }
     for row in lost {
         println!("\nWe lose: {} ({:.2}x).", row.what, row.ratio());

@@ -55,14 +55,14 @@ pub(crate) fn measure(hadoop: &Hadoop, options: &Options, logs: &Path) -> Vec<Ro
         rows.push(Row {
             what: format!("{what}: operations per second"),
             unit: "/s",
-            java: java.per_second,
+            peer: java.per_second,
             ours: ours.per_second,
             bigger: true,
         });
         rows.push(Row {
             what: format!("{what}: server CPU per operation"),
             unit: "us",
-            java: java.cpu_micros,
+            peer: java.cpu_micros,
             ours: ours.cpu_micros,
             bigger: false,
         });
@@ -71,7 +71,7 @@ pub(crate) fn measure(hadoop: &Hadoop, options: &Options, logs: &Path) -> Vec<Ro
         rows.push(Row {
             what: format!("namenode memory (PSS), {what}"),
             unit: "MB",
-            java: java.memory[index] as f64 / 1e6,
+            peer: java.memory[index] as f64 / 1e6,
             ours: ours.memory[index] as f64 / 1e6,
             bigger: false,
         });
