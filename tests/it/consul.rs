@@ -279,7 +279,7 @@ fn registration(id: &str, port: u16, tags: &[&str]) -> Registration {
 }
 
 /// The answers to a DNS question of one type, as a count, and all their bytes.
-fn dns(server: &str, name: &str, kind: u16) -> (u16, Vec<u8>) {
+pub(crate) fn dns(server: &str, name: &str, kind: u16) -> (u16, Vec<u8>) {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
     // Id 1, recursion desired, one question.
@@ -298,8 +298,9 @@ fn dns(server: &str, name: &str, kind: u16) -> (u16, Vec<u8>) {
     (u16::from_be_bytes([answer[6], answer[7]]), answer)
 }
 
-const A: u16 = 1;
-const SRV: u16 = 33;
+/// The types of DNS records asked for.
+pub(crate) const A: u16 = 1;
+pub(crate) const SRV: u16 = 33;
 
 fn instances(receiver: &Receiver<Sourced<Services>>, query: &ServiceQuery) -> Option<usize> {
     Some(receiver.borrow().value.as_ref()?.get(query)?.len())

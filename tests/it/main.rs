@@ -17,5 +17,6 @@ mod native;
 mod oracle_client;
 mod oracle_disk;
 mod oracle_shell;
+mod stack;
 mod tidy;
 mod vault;
