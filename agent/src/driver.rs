@@ -165,6 +165,15 @@ pub trait Wants {
     }
 }
 
+/// Whether the wanted state is to be read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum News {
+    None,
+    /// Once the source is quiet.
+    Soon,
+    Now,
+}
+
 /// What helpers send to the loop.
 #[derive(Debug)]
 enum Message {
@@ -267,41 +276,12 @@ impl<W: Wants> Driver<W> {
             let due = pending.map(|pending| pending.due(quiet));
             let deadline = [self.core.deadline(), due, Some(rescan)];
             let deadline = deadline.into_iter().flatten().min().unwrap_or(rescan);
-            let wait = Duration::from_millis(deadline.saturating_sub(self.now()));
-            let [interrupt, terminate, hangup] = &mut self.signals;
-            let mut again = false;
-            let event = tokio::select! {
-                // The channel never closes: we hold a sender ourselves.
-                message = self.inbox.recv() => match message {
-                    Some(Message::Event(event)) => event,
-                    Some(Message::Probed(unit, phase, said)) => self.probed(unit, phase, said),
-                    Some(Message::Checked(unit, verdict)) => {
-                        again = self.checked(unit, verdict);
-                        Event::Tick
-                    }
-                    None => Event::Tick,
-                },
-                _ = interrupt.recv() => Event::Stop,
-                _ = terminate.recv() => Event::Stop,
-                _ = hangup.recv() => match self.wants.hangup() {
-                    Hangup::Stop => Event::Stop,
-                    Hangup::Look => {
-                        again = true;
-                        Event::Tick
-                    }
-                    Hangup::Units(units) => {
-                        again = true;
-                        self.replace(units);
-                        Event::Tick
-                    }
-                },
-                () = self.changed.notified() => {
-                    let now = self.now();
-                    pending.get_or_insert(Pending { first: now, last: now }).last = now;
-                    Event::Tick
-                }
-                () = tokio::time::sleep(wait) => Event::Tick,
-            };
+            let (event, news) = self.hear(deadline).await;
+            let mut again = news == News::Now;
+            if news == News::Soon {
+                let now = self.now();
+                pending.get_or_insert(Pending { first: now, last: now }).last = now;
+            }
             if event == Event::Stop {
                 self.wants.ending();
             }
@@ -324,6 +304,38 @@ impl<W: Wants> Driver<W> {
                     return outcome;
                 }
             }
+        }
+    }
+
+    /// Waits for what happens next, until the deadline at most.
+    async fn hear(&mut self, deadline: Millis) -> (Event, News) {
+        let wait = Duration::from_millis(deadline.saturating_sub(self.now()));
+        let [interrupt, terminate, hangup] = &mut self.signals;
+        tokio::select! {
+            // The channel never closes: we hold a sender ourselves.
+            message = self.inbox.recv() => match message {
+                Some(Message::Event(event)) => (event, News::None),
+                Some(Message::Probed(unit, phase, said)) => {
+                    (self.probed(unit, phase, said), News::None)
+                }
+                Some(Message::Checked(unit, verdict)) => {
+                    let again = self.checked(unit, verdict);
+                    (Event::Tick, if again { News::Now } else { News::None })
+                }
+                None => (Event::Tick, News::None),
+            },
+            _ = interrupt.recv() => (Event::Stop, News::None),
+            _ = terminate.recv() => (Event::Stop, News::None),
+            _ = hangup.recv() => match self.wants.hangup() {
+                Hangup::Stop => (Event::Stop, News::None),
+                Hangup::Look => (Event::Tick, News::Now),
+                Hangup::Units(units) => {
+                    self.replace(units);
+                    (Event::Tick, News::Now)
+                }
+            },
+            () = self.changed.notified() => (Event::Tick, News::Soon),
+            () = tokio::time::sleep(wait) => (Event::Tick, News::None),
         }
     }
 

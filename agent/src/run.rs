@@ -49,6 +49,9 @@ use units::{millis, ordered, units};
 /// How long a start waits for sources before it takes the last good generations.
 const FIRST_ANSWER: Duration = Duration::from_secs(5);
 
+/// How long one render waits for what its templates ask for.
+const RENDER_PATIENCE: Duration = Duration::from_secs(30);
+
 /// Longest name of an author.
 const AUTHOR_CHARS_MAX: usize = 100;
 
@@ -551,14 +554,14 @@ pub(crate) fn ended(exit: Exit) -> String {
 pub async fn render_once(config: &AgentConfig) -> Result<Vec<(UnitConfig, Rendered)>, String> {
     let changed = Arc::new(Notify::new());
     let mut sources = Sources::start(config, &changed, Mode::Look);
-    let deadline = tokio::time::Instant::now() + FIRST_ANSWER;
+    let deadline = tokio::time::Instant::now() + RENDER_PATIENCE;
     loop {
-        let last = tokio::time::timeout_at(deadline, async {
+        let inputs = tokio::time::timeout_at(deadline, async {
             while !sources.answered() {
                 changed.notified().await;
             }
         });
-        let late = last.await.is_err();
+        let mut late = inputs.await.is_err();
         let inputs = sources.inputs()?;
         let rendered: Vec<_> = config
             .units
@@ -571,11 +574,17 @@ pub async fn render_once(config: &AgentConfig) -> Result<Vec<(UnitConfig, Render
             wants.extend(&each.wants);
         }
         let complete = rendered.iter().all(|(_, each)| each.missing.is_empty());
-        if late || complete || !sources.want(wants, false) {
+        let news = sources.want(wants, false);
+        if complete || !news && !sources.unanswered() {
             return Ok(rendered);
         }
-        if tokio::time::timeout_at(deadline, changed.notified()).await.is_err() {
-            return Ok(rendered);
+        late |= tokio::time::timeout_at(deadline, changed.notified()).await.is_err();
+        if late {
+            let said = sources.health();
+            let said = said.iter().filter_map(|(name, said)| Some((name, said.as_ref()?)));
+            let said: Vec<String> = said.map(|(name, said)| format!("{name}: {said}")).collect();
+            let what = format!("no answer within {RENDER_PATIENCE:?}");
+            return Err([&[what][..], &said].concat().join("; "));
         }
     }
 }

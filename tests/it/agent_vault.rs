@@ -65,8 +65,7 @@ fn check_pair(folder: &Path, name: &str) -> (SystemTime, String) {
 
 #[test]
 fn agent_vault_keytab_and_a_pair_that_is_renewed_and_never_mixed() {
-    let test = "agent_vault_keytab_and_a_pair_that_is_renewed_and_never_mixed";
-    let Some(mut host) = Host::new(test, false) else { return };
+    let mut host = Host::new(false);
     host.put_secret("hdfs/nn", "keytab", KEYTAB_BASE64);
     let auth = host.token_file(&host.vault.token("1h"));
     let keytab = "file \"nn.keytab\" {\n template = <<T\n\
@@ -122,9 +121,7 @@ const QUIET: &str = "change { noop = [\"db.txt\"] }\n\
 
 #[test]
 fn agent_vault_outages_leave_the_unit_alone() {
-    let Some(mut host) = Host::new("agent_vault_outages_leave_the_unit_alone", false) else {
-        return;
-    };
+    let mut host = Host::new(false);
     let proxy = Proxy::start(&host.vault.address());
     host.put_secret("db", "password", "one");
     let auth = host.approle("first-secret-id");
@@ -193,8 +190,7 @@ fn agent_vault_outages_leave_the_unit_alone() {
 
 #[test]
 fn agent_vault_a_rewritten_token_file_is_enough() {
-    let test = "agent_vault_a_rewritten_token_file_is_enough";
-    let Some(mut host) = Host::new(test, false) else { return };
+    let mut host = Host::new(false);
     host.put_secret("db", "password", "one");
     let token = host.vault.token("1h");
     let auth = host.token_file(&token);
@@ -223,8 +219,7 @@ fn consul_roles(host: &Host) {
 
 #[test]
 fn agent_vault_leases_survive_are_renewed_and_given_back() {
-    let test = "agent_vault_leases_survive_are_renewed_and_given_back";
-    let Some(mut host) = Host::new(test, true) else { return };
+    let mut host = Host::new(true);
     consul_roles(&host);
     let auth = host.approle("a-secret-id");
     let creds = |role: &str| format!("{{{{secret \"consul/creds/{role}\" \"token\" lease=true}}}}");

@@ -24,9 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How soon after a repair the last value must be there.
 const HEALED: Duration = Duration::from_secs(5);
 
-/// A Consul, or a test that is skipped loudly.
-fn server(test: &str) -> Option<stack::Consul> {
-    stack::Consul::start().map_err(|reason| tests::skip(test, &reason)).ok()
+/// A Consul; a test without one fails.
+fn server() -> stack::Consul {
+    stack::Consul::start().expect("a Consul")
 }
 
 fn client(address: &str) -> Arc<Consul> {
@@ -57,7 +57,7 @@ fn until_error(receiver: &Receiver<Sourced<Kv>>) -> String {
 
 #[test]
 fn consul_changes_outages_and_another_history() {
-    let Some(mut consul) = server("consul_changes_outages_and_another_history") else { return };
+    let mut consul = server();
     let runtime = runtime();
     consul.put("conf/hdfs/hdfs-site.xml/dfs.replication", "3");
     for n in 0..50 {
@@ -99,7 +99,7 @@ fn consul_changes_outages_and_another_history() {
 
 #[test]
 fn consul_transactions_are_never_torn() {
-    let Some(consul) = server("consul_transactions_are_never_torn") else { return };
+    let consul = server();
     let runtime = runtime();
     let client = client(&consul.address());
     let write = |n: u32| {
@@ -133,7 +133,7 @@ fn consul_transactions_are_never_torn() {
 
 #[test]
 fn consul_two_hundred_faults() {
-    let Some(consul) = server("consul_two_hundred_faults") else { return };
+    let consul = server();
     let runtime = runtime();
     let proxy = Proxy::start(&consul.address());
     let receiver = watch(&runtime, &client(proxy.address()), &["conf/"]);
@@ -173,11 +173,7 @@ fn consul_two_hundred_faults() {
 
 #[test]
 fn consul_a_token_without_rights_empties_nothing() {
-    let test = "consul_a_token_without_rights_empties_nothing";
-    let consul = match stack::Consul::start_with_acl() {
-        Ok(consul) => consul,
-        Err(reason) => return tests::skip(test, &reason),
-    };
+    let consul = stack::Consul::start_with_acl().expect("a Consul");
     let runtime = runtime();
     let token = |rules: &str| {
         let policy = consul.must(
@@ -224,7 +220,7 @@ fn consul_a_token_without_rights_empties_nothing() {
 
 #[test]
 fn consul_keys_sessions_and_locks() {
-    let Some(consul) = server("consul_keys_sessions_and_locks") else { return };
+    let consul = server();
     let client = client(&consul.address());
     runtime().block_on(async {
         assert!(client.kv_get("l/a b").await.expect("an answer").is_none());
@@ -308,8 +304,7 @@ fn instances(receiver: &Receiver<Sourced<Services>>, query: &ServiceQuery) -> Op
 
 #[test]
 fn consul_services_dns_tags_maintenance_and_a_restart() {
-    let test = "consul_services_dns_tags_maintenance_and_a_restart";
-    let Some(mut consul) = server(test) else { return };
+    let mut consul = server();
     let runtime = runtime();
     let client = client(&consul.address());
     let foreign = json!({"ID": "web", "Name": "web", "Port": 80});

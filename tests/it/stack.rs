@@ -72,6 +72,7 @@ impl Host {
         self.set("hdfs-site.xml/dfs.namenode.http-address", &at(WEB));
         self.set("hdfs-site.xml/dfs.namenode.name.dir", &format!("file://{root}/name"));
         self.set("hdfs-site.xml/dfs.replication", "1");
+        self.set("hdfs-site.xml/dfs.namenode.safemode.extension", "0");
         for number in 0..2 {
             let at = |port| format!("{address}:{}", self.port(port, number));
             let set = |key: &str, value: &str| {
@@ -108,7 +109,10 @@ impl Host {
     port                   = {service}
     tags                   = ["hdfs"]
     meta                   = {{ generation = "${{generation}}" }}
-    checks                 = {{ http = {{ url = "http://127.0.0.1:{web}/healthz", interval = "1s" }}, supervisor = {{ ttl = "10s" }} }}
+    checks = {{
+      http       = {{ url = "http://127.0.0.1:{web}/healthz", interval = "1s" }}
+      supervisor = {{ ttl = "10s" }}
+    }}
     maintenance_on_restart = true
   }}
 }}
@@ -283,6 +287,12 @@ fn stack_runs_a_cluster_and_takes_up_edits() {
     a_bad_value_changes_nothing(&host);
     what_makes_a_daemon_unhealthy_is_rolled_back(&host);
     a_killed_daemon_leaves_the_dns_and_comes_back(&host);
+    wait::until("a namenode out of safe mode", PATIENCE, || {
+        let page = format!("127.0.0.1:{}", host.port(WEB, 0));
+        let query = "/jmx?get=Hadoop:service=NameNode,name=NameNodeInfo::Safemode";
+        let (_, answer) = call(&page, "GET", query, &[], None).ok()?;
+        (answer["beans"][0]["Safemode"] == "").then_some(())
+    });
     host.round_trip("two");
 
     let mut agent = host.agent.take().expect("it runs");

@@ -22,10 +22,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How soon after a repair the last value must be there.
 const HEALED: Duration = Duration::from_secs(5);
 
-fn server(test: &str, storage: Storage) -> Option<Vault> {
-    let vault = Vault::start(storage).map_err(|reason| tests::skip(test, &reason)).ok()?;
+/// A Vault; a test without one fails.
+fn server(storage: Storage) -> Vault {
+    let vault = Vault::start(storage).expect("a Vault");
     vault.furnish();
-    Some(vault)
+    vault
 }
 
 fn config(address: &str, auth: Auth) -> VaultConfig {
@@ -73,8 +74,7 @@ fn error(store: &SecretStore) -> String {
 
 #[test]
 fn vault_static_secrets_through_seal_restart_and_revocation() {
-    let test = "vault_static_secrets_through_seal_restart_and_revocation";
-    let Some(mut vault) = server(test, Storage::Files) else { return };
+    let mut vault = server(Storage::Files);
     let runtime = runtime();
     let folder = tempfile::tempdir().expect("a folder");
     put(&vault, "/v1/secret/data/db", "one");
@@ -128,8 +128,7 @@ fn vault_static_secrets_through_seal_restart_and_revocation() {
 
 #[test]
 fn vault_certificates_are_reused_and_renewed_whole() {
-    let test = "vault_certificates_are_reused_and_renewed_whole";
-    let Some(vault) = server(test, Storage::Memory) else { return };
+    let vault = server(Storage::Memory);
     let runtime = runtime();
     let folder = tempfile::tempdir().expect("a folder");
     let issue = |ttl: &str| SecretRef::Issue {
@@ -176,12 +175,8 @@ fn consul_engine(vault: &Vault, consul: &Consul, ttl: &str, max_ttl: &str) {
 
 #[test]
 fn vault_leases_are_renewed_replaced_and_survive_a_restart() {
-    let test = "vault_leases_are_renewed_replaced_and_survive_a_restart";
-    let Some(vault) = server(test, Storage::Memory) else { return };
-    let consul = match Consul::start_with_acl() {
-        Ok(consul) => consul,
-        Err(reason) => return tests::skip(test, &reason),
-    };
+    let vault = server(Storage::Memory);
+    let consul = Consul::start_with_acl().expect("a Consul");
     consul_engine(&vault, &consul, "3s", "20s");
     let runtime = runtime();
     let folder = tempfile::tempdir().expect("a folder");
@@ -218,8 +213,7 @@ fn vault_leases_are_renewed_replaced_and_survive_a_restart() {
 
 #[test]
 fn vault_approle_with_a_wrapped_secret_id_and_revoked_tokens() {
-    let test = "vault_approle_with_a_wrapped_secret_id_and_revoked_tokens";
-    let Some(vault) = server(test, Storage::Memory) else { return };
+    let vault = server(Storage::Memory);
     let runtime = runtime();
     let folder = tempfile::tempdir().expect("a folder");
     put(&vault, "/v1/secret/data/db", "one");
@@ -266,7 +260,7 @@ fn vault_approle_with_a_wrapped_secret_id_and_revoked_tokens() {
 
 #[test]
 fn vault_sixty_faults() {
-    let Some(vault) = server("vault_sixty_faults", Storage::Memory) else { return };
+    let vault = server(Storage::Memory);
     let runtime = runtime();
     let folder = tempfile::tempdir().expect("a folder");
     put(&vault, "/v1/secret/data/db", "start");
@@ -312,8 +306,7 @@ fn jwt(vault: &Vault, subject: &str, end: SystemTime) -> String {
 
 #[test]
 fn vault_jwt_of_a_workload_that_is_rewritten() {
-    let test = "vault_jwt_of_a_workload_that_is_rewritten";
-    let Some(vault) = server(test, Storage::Memory) else { return };
+    let vault = server(Storage::Memory);
     let runtime = runtime();
     let folder = tempfile::tempdir().expect("a folder");
     put(&vault, "/v1/secret/data/db", "one");
@@ -356,8 +349,7 @@ fn vault_jwt_of_a_workload_that_is_rewritten() {
 
 #[test]
 fn vault_over_tls_with_an_authority_and_a_client_of_our_own() {
-    let test = "vault_over_tls_with_an_authority_and_a_client_of_our_own";
-    let Some(mut vault) = server(test, Storage::Files) else { return };
+    let mut vault = server(Storage::Files);
     let folder = vault.serve_tls();
     let runtime = runtime();
     let port = vault.tls_port();

@@ -1,6 +1,7 @@
 //! Real Consul and Vault on loopback, and a proxy in front of them that breaks connections.
 //!
-//! The programs are built once from the Go modules in `tests/tools` into a cache, under a lock.
+//! The programs are built once from the Go modules in `tests/tools` into a cache. A test without
+//! them fails: these suites are never skipped.
 //! Servers run in temporary folders at ports of their own; guards end them by id.
 
 mod agent;
@@ -8,7 +9,7 @@ mod consul;
 mod proxy;
 mod vault;
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,6 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use nix::fcntl::{Flock, FlockArg};
 use serde_json::Value;
 
 use crate::process::Guard;
@@ -25,15 +25,6 @@ pub use agent::Agent;
 pub use consul::{Consul, Options as ConsulOptions};
 pub use proxy::{Fault, Proxy};
 pub use vault::{Storage, Vault};
-
-/// The Consul that is tested against.
-pub const CONSUL: &str = "1.21.0";
-
-/// The Vault that is tested against.
-pub const VAULT: &str = "1.21.0";
-
-/// The peer of the agent's benchmark.
-pub const CONSUL_TEMPLATE: &str = "0.41.1";
 
 /// How long a server may take to start on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -44,7 +35,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Go is missing, or the build fails.
 pub fn consul_program() -> Result<PathBuf, String> {
     static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    PROGRAM.get_or_init(|| build("consul", CONSUL)).clone()
+    PROGRAM.get_or_init(|| build("consul")).clone()
 }
 
 /// The `vault` program.
@@ -53,7 +44,7 @@ pub fn consul_program() -> Result<PathBuf, String> {
 /// Go is missing, or the build fails.
 pub fn vault_program() -> Result<PathBuf, String> {
     static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    PROGRAM.get_or_init(|| build("vault", VAULT)).clone()
+    PROGRAM.get_or_init(|| build("vault")).clone()
 }
 
 /// The `consul-template` program, which the agent is measured against.
@@ -62,41 +53,24 @@ pub fn vault_program() -> Result<PathBuf, String> {
 /// Go is missing, or the build fails.
 pub fn consul_template_program() -> Result<PathBuf, String> {
     static PROGRAM: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    PROGRAM.get_or_init(|| build("consul-template", CONSUL_TEMPLATE)).clone()
+    PROGRAM.get_or_init(|| build("consul-template")).clone()
 }
 
-fn cache() -> PathBuf {
-    match std::env::var_os("HOWDAH_TEST_CACHE") {
-        Some(folder) => folder.into(),
-        None => binary::target_dir().join("tools"),
-    }
-}
-
-fn build(name: &str, version: &str) -> Result<PathBuf, String> {
-    let cache = cache();
-    let say = |error: std::io::Error| format!("{}: {error}", cache.display());
-    fs::create_dir_all(&cache).map_err(say)?;
-    let lock = File::create(cache.join(format!("{name}.lock"))).map_err(say)?;
-    let _lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, e)| e.to_string())?;
-    let program = cache.join(format!("{name}-{version}"));
-    if program.exists() {
-        return Ok(program);
-    }
-    eprintln!("building {name} {version} with Go, once; it takes some minutes");
-    let part = program.with_extension("part");
-    let output = Command::new("go")
-        .args(["build", "-mod=mod", "-o"])
-        .arg(&part)
-        .arg(format!("github.com/hashicorp/{name}"))
-        .current_dir(root().join("tests/tools").join(name))
+/// Has `tests/tools/build` make it, where it is not there already.
+fn build(name: &str) -> Result<PathBuf, String> {
+    let cache = std::env::var_os("HOWDAH_TEST_CACHE").map(PathBuf::from);
+    let cache = cache.unwrap_or_else(|| binary::target_dir().join("tools"));
+    let output = Command::new(root().join("tests/tools/build"))
+        .arg(name)
+        .env("HOWDAH_TEST_CACHE", cache)
         .output()
-        .map_err(|error| format!("{name} is built with Go, and go does not run: {error}"))?;
+        .map_err(|error| format!("tests/tools/build: {error}"))?;
     if !output.status.success() {
         let complaint = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("go build of {name} failed:\n{complaint}"));
+        return Err(format!("tests/tools/build {name} failed:\n{complaint}"));
     }
-    fs::rename(&part, &program).map_err(say)?;
-    Ok(program)
+    let path = String::from_utf8_lossy(&output.stdout);
+    Ok(path.trim().into())
 }
 
 /// Starts a server with its output in a log file.

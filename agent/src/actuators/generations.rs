@@ -24,19 +24,20 @@
 //! generations that share it; so units of few files share none.
 
 mod known;
+mod write;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File as Handle};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink};
+use std::io;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use known::{Known, Seen};
-use nix::unistd::{Gid, Group, Uid, User};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use write::{Owners, write_file};
 
 pub use crate::engine::Files;
 use crate::engine::change::Marks;
@@ -516,56 +517,6 @@ fn hex(bytes: &[u8]) -> String {
 fn relative(link: &Path, folder: &Path) -> PathBuf {
     let base = link.parent().unwrap_or(Path::new(""));
     folder.strip_prefix(base).unwrap_or(folder).to_owned()
-}
-
-/// Users and groups by name, each looked up once.
-#[derive(Default)]
-struct Owners {
-    users: BTreeMap<String, Uid>,
-    groups: BTreeMap<String, Gid>,
-}
-
-impl Owners {
-    /// Who a file is to be given to.
-    fn of(&mut self, file: &File) -> io::Result<(Option<Uid>, Option<Gid>)> {
-        let unknown =
-            |what: &str, name: &str| io::Error::other(format!("there is no {what} {name}"));
-        if let Some(name) = file.user.as_ref().filter(|name| !self.users.contains_key(*name)) {
-            let found = User::from_name(name)?.ok_or_else(|| unknown("user", name))?;
-            self.users.insert(name.clone(), found.uid);
-        }
-        if let Some(name) = file.group.as_ref().filter(|name| !self.groups.contains_key(*name)) {
-            let found = Group::from_name(name)?.ok_or_else(|| unknown("group", name))?;
-            self.groups.insert(name.clone(), found.gid);
-        }
-        let user = file.user.as_ref().and_then(|name| self.users.get(name)).copied();
-        let group = file.group.as_ref().and_then(|name| self.groups.get(name)).copied();
-        Ok((user, group))
-    }
-}
-
-/// Nobody sees a byte before owner and mode are right.
-fn write_file(
-    path: &Path,
-    file: &File,
-    user: Option<Uid>,
-    group: Option<Gid>,
-) -> Result<(), GenerationError> {
-    let mut handle = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(failed("create", path))?;
-    if user.is_some() || group.is_some() {
-        let given = nix::unistd::fchown(&handle, user, group);
-        given.map_err(|error| failed("give away", path)(error.into()))?;
-    }
-    handle.write_all(&file.content.0).map_err(failed("write", path))?;
-    handle
-        .set_permissions(fs::Permissions::from_mode(file.mode))
-        .map_err(failed("set the mode of", path))?;
-    handle.sync_all().map_err(failed("sync", path))
 }
 
 /// Replaces a small file as a whole, durably.

@@ -316,7 +316,7 @@ fn plain(settings: &BTreeMap<String, Setting>) -> Properties {
     settings.iter().map(|(name, setting)| (name.clone(), setting.value.clone())).collect()
 }
 
-/// The keys outside the layers' prefixes that units name themselves: templates, commit marks, the author.
+/// The keys outside the layers' prefixes: templates, commit marks, the author.
 pub fn extra_keys(config: &AgentConfig) -> BTreeSet<String> {
     let templates =
         config.units.iter().flat_map(|unit| &unit.files).filter_map(|file| match &file.template {

@@ -311,7 +311,8 @@ fn a_keytab_is_written_as_bytes() {
     let file = &rendered.files["nn.keytab"];
     assert_eq!(file.content.0, [5, 2, 0, 0, 0xff, 0x80, 0xff]);
     assert_eq!((file.mode, file.secret), (0o600, true));
-    let two = "file \"a\" { template = \"<{{base64Decode \\\"/w==\\\"}}{{base64Decode \\\"/g==\\\"}}>\" }";
+    let two = "file \"a\" { template = \"<{{base64Decode \\\"/w==\\\"}}\
+               {{base64Decode \\\"/g==\\\"}}>\" }";
     assert_eq!(run(two, &inputs(&[])).files["a"].content.0, *b"<\xff\xfe>");
     let wrong = "file \"a\" { template = \"{{upper (base64 (base64Decode \\\"/w==\\\"))}}\" }";
     assert!(run(wrong, &inputs(&[])).refusal().contains("bytes that are no text"));

@@ -115,6 +115,15 @@ impl Sources {
         self.remote.consul()
     }
 
+    /// Whether something that was asked for has no answer yet, not even that it is not there.
+    pub fn unanswered(&self) -> bool {
+        let (services, secrets) = self.remote.asked();
+        let service = |query| !self.last.services.contains_key(query);
+        let secret = |secret| !self.last.secrets.contains_key(secret);
+        services && self.wants.services.iter().any(service)
+            || secrets && self.wants.secrets.iter().any(secret)
+    }
+
     /// How the sources do.
     pub fn health(&self) -> Health {
         self.health.clone()

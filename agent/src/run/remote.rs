@@ -91,6 +91,11 @@ impl Remote {
         self.kv.is_some()
     }
 
+    /// Whether services, and whether secrets, come from here.
+    pub(super) fn asked(&self) -> (bool, bool) {
+        (self.services.is_some(), self.secrets.is_some())
+    }
+
     /// The Consul that was connected.
     pub(super) fn consul(&self) -> Option<Arc<Consul>> {
         self.consul.clone()

@@ -35,20 +35,18 @@ pub(super) struct Host {
 }
 
 impl Host {
-    /// Servers and an empty folder; the test is skipped loudly without programs.
-    pub(super) fn new(test: &str, acl: bool) -> Option<Self> {
-        let servers = || -> Result<_, String> {
-            let consul = if acl { Consul::start_with_acl()? } else { Consul::start()? };
-            Ok((consul, Vault::start(Storage::Files)?))
-        };
-        let (consul, vault) = servers().map_err(|reason| tests::skip(test, &reason)).ok()?;
+    /// Servers and an empty folder; a test without the programs fails.
+    pub(super) fn new(acl: bool) -> Self {
+        let consul = if acl { Consul::start_with_acl() } else { Consul::start() };
+        let consul = consul.expect("a Consul");
+        let vault = Vault::start(Storage::Files).expect("a Vault");
         vault.furnish();
         let root = tempfile::tempdir().expect("a folder");
         let (offset, env) = (Offset::take(), BTreeMap::new());
         let host = Self { consul, vault, root, offset, agent: None, env };
         host.write("app.sh", PROGRAM);
         host.write("consul-token", "root");
-        Some(host)
+        host
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use super::client::{Block, Consul, ConsulError};
 use crate::sources::jitter::{Jitter, between};
@@ -51,17 +51,34 @@ pub(super) struct Turn {
     places: Semaphore,
     places_max: usize,
     wanted_by: AtomicUsize,
+    /// Told of everybody who comes.
+    came: Notify,
 }
 
 impl Turn {
     fn new(places_max: usize) -> Self {
-        Self { places: Semaphore::new(places_max), places_max, wanted_by: AtomicUsize::new(0) }
+        let (places, wanted_by) = (Semaphore::new(places_max), AtomicUsize::new(0));
+        Self { places, places_max, wanted_by, came: Notify::new() }
+    }
+
+    fn crowded(&self) -> bool {
+        self.wanted_by.load(Ordering::Relaxed) > self.places_max
+    }
+
+    /// Ends a turn after others came who want one too.
+    async fn over(&self) {
+        loop {
+            let came = self.came.notified();
+            if self.crowded() {
+                return tokio::time::sleep(TURN).await;
+            }
+            came.await;
+        }
     }
 
     /// How long a query may wait: whole, or for a turn.
     fn wait(&self, whole: Duration) -> Duration {
-        let crowded = self.wanted_by.load(Ordering::Relaxed) > self.places_max;
-        if crowded { whole.min(TURN) } else { whole }
+        if self.crowded() { whole.min(TURN) } else { whole }
     }
 }
 
@@ -120,10 +137,16 @@ impl Poll {
     ) -> Result<Round<super::Listing<T>>, ConsulError> {
         turn.wanted_by.fetch_add(1, Ordering::Relaxed);
         let waiting = Waiting(turn);
+        turn.came.notify_waiters();
         let place = turn.places.acquire().await;
         let started = Instant::now();
         let block = Block { index: self.index, wait: turn.wait(wait), consistent: false };
-        let answer = ask(block).await;
+        // A long wait that began before others came is cut short; nothing was new so far.
+        let patient = block.index > 0 && block.wait > TURN;
+        let answer = tokio::select! {
+            answer = ask(block) => answer,
+            () = turn.over(), if patient => return Ok(Round::Same),
+        };
         drop(place);
         drop(waiting);
         let listing = answer?;

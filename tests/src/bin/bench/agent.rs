@@ -74,7 +74,7 @@ pub(crate) fn run(options: &Options) {
     let logs = machine::logs();
     let peer = peer.display().to_string();
     machine::describe(options, &[(&peer, &["-version"])], &logs);
-    println!("consul: {}", stack::CONSUL);
+    println!("consul: {}", program(stack::consul_program()));
     let mut rows = Vec::new();
     for layout in layout::all(options.changes) {
         if layout.name.contains(&options.only) {
@@ -83,7 +83,7 @@ pub(crate) fn run(options: &Options) {
             rows.extend(compare(&layout, &peer, &ours));
         }
     }
-    report(&rows, &format!("consul-template {}", stack::CONSUL_TEMPLATE), &logs);
+    report(&rows, &program(stack::consul_template_program()), &logs);
 }
 
 /// Writes all keys of a layout.
@@ -224,4 +224,10 @@ pub(crate) fn child(socket: &Path) {
     while signals.wait().is_ok() {
         let _ = out.send(b"hup");
     }
+}
+
+/// A program's name, which holds its version.
+fn program(path: Result<std::path::PathBuf, String>) -> String {
+    let path = path.unwrap_or_default();
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }

@@ -188,3 +188,28 @@ async fn the_tasks_end_with_the_last_receiver() {
         tokio::task::yield_now().await;
     }
 }
+
+/// Story: two queries waited for a minute each on the places there are, and a third that came just
+/// after them got its first answer only then. Now a wait ends soon after somebody else wants a turn.
+#[tokio::test]
+async fn who_comes_late_need_not_wait_for_the_others() {
+    let server = Scripted::start(|request| {
+        let answer = tree(7, &[pair("late/a", "here", 7)]);
+        match request.contains("index=") {
+            true => answer.after(Duration::from_secs(60)),
+            false => answer,
+        }
+    });
+    let wait = Duration::from_secs(60);
+    let config = ConsulConfig { address: server.address(), wait, ..ConsulConfig::default() };
+    let client = Consul::new(config).unwrap();
+    let early = ["a/", "b/"].map(|prefix| watch_kv(client.clone(), [prefix.to_owned()]));
+    let limit = tokio::time::Instant::now() + Duration::from_secs(20);
+    while server.requests().iter().filter(|request| request.contains("index=")).count() < 2 {
+        assert!(tokio::time::Instant::now() < limit, "both wait");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let mut late = watch_kv(client, ["late/".to_owned()]);
+    value(&mut late, "late/a", "here").await;
+    drop(early);
+}
