@@ -74,6 +74,8 @@ pub struct Wanted {
     pub health: Option<String>,
     /// The index of the store it comes from.
     pub index: u64,
+    /// Values that came from stores.
+    pub stored: usize,
     /// Nothing is known yet: what is on the disk stays, and nothing is started.
     pub absent: bool,
     /// Where somebody changed the files in force they stay so, and it is said, until the unit is to
@@ -506,6 +508,7 @@ impl<'a, W: Wants> Driver<'a, W> {
         };
         let meta = Meta {
             index: wanted.index,
+            stored: wanted.stored,
             reason: action.to_owned(),
             restart: marks.restart,
             reload: marks.reload,

@@ -13,12 +13,13 @@
 
 pub mod history;
 pub mod inputs;
+mod last_good;
 mod remote;
 pub mod status;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use hdfs_edge::daemon::{self, Failure, LogFormat};
 use tokio::sync::Notify;
@@ -35,6 +36,7 @@ use crate::engine::quiet::Quiet;
 use crate::engine::{self, Inputs, Memo, Rendered};
 use history::History;
 use inputs::Sources;
+use last_good::from_disk;
 use status::{Board, Command};
 
 /// How long a start waits for sources before it takes the last good generations.
@@ -212,6 +214,8 @@ struct Agent {
     changed: Arc<Notify>,
     clock: Instant,
     first: bool,
+    /// Whether units that could not be rendered were given their last good generation.
+    fell_back: bool,
 }
 
 impl Agent {
@@ -231,7 +235,18 @@ impl Agent {
         let sources = Sources::start(&config, &changed);
         let history = History::open(&config.state_dir);
         let clock = Instant::now();
-        Self { options, config, sources, board, history, planned, changed, clock, first: true }
+        Self {
+            options,
+            config,
+            sources,
+            board,
+            history,
+            planned,
+            changed,
+            clock,
+            first: true,
+            fell_back: false,
+        }
     }
 
     fn now(&self) -> Millis {
@@ -257,7 +272,8 @@ impl Agent {
         for (id, unit) in units.iter().enumerate() {
             let started = Instant::now();
             let memo = &mut self.planned[id].memo;
-            let rendered = engine::render_again(&self.config, unit, inputs, memo);
+            let mut rendered = engine::render_again(&self.config, unit, inputs, memo);
+            self.doubt_nothing(id, unit, &mut rendered);
             wants.services.extend(rendered.wants.services.iter().cloned());
             wants.secrets.extend(rendered.wants.secrets.iter().cloned());
             self.board.rendered(id, &rendered, started.elapsed());
@@ -279,6 +295,7 @@ impl Agent {
             }
             if !frozen && planned.quiet.take(now) {
                 planned.wanted = wanted(unit, rendered);
+                self.board.last_good(id, false);
             } else if frozen && planned.wanted.absent {
                 let generations = generations(&self.config, unit);
                 let in_force = generations.current();
@@ -323,29 +340,6 @@ impl Agent {
                 tokio::time::sleep(Duration::from_millis(wait)).await;
                 changed.notify_one();
             });
-        }
-    }
-
-    /// Units nothing is known of start from the last generation that did them good.
-    fn fall_back(&mut self, reason: &str) {
-        for (id, unit) in ordered(&self.config).into_iter().enumerate() {
-            if !self.planned[id].wanted.absent {
-                continue;
-            }
-            match last_good(&self.config, unit) {
-                Ok(good) => {
-                    tracing::error!(
-                        unit = unit.name,
-                        number = good.0,
-                        "starts from its LAST GOOD generation: {reason}"
-                    );
-                    self.planned[id].wanted = good.1;
-                    self.board.last_good(id, true);
-                }
-                Err(why) => {
-                    tracing::error!(unit = unit.name, "cannot start: {reason}; {why}");
-                }
-            }
         }
     }
 
@@ -410,46 +404,20 @@ fn wanted(unit: &UnitConfig, rendered: Rendered) -> Wanted {
         reload: marks.reload,
         health: unit.ready.as_ref().map(|ready| ready.http.clone()),
         index: rendered.index,
+        stored: rendered.stored,
         absent: false,
         report_drift: matches!(unit.drift, config::Drift::Report),
         validate,
     }
 }
 
-/// The last good generation of a unit, if it is young enough.
-fn last_good(config: &AgentConfig, unit: &UnitConfig) -> Result<(u64, Wanted), String> {
-    let generations = generations(config, unit);
-    let number = generations.good().ok_or("there is no last good generation")?;
-    let wanted = from_disk(&generations, unit, number)?;
-    let meta = generations.meta(number).unwrap_or_default();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let age = now.saturating_sub(Duration::from_secs(meta.time));
-    if age > config.last_good_max_age {
-        return Err(format!(
-            "its last good generation {number} is {age:?} old, more than last_good_max_age"
-        ));
-    }
-    Ok((number, wanted))
-}
-
-/// The state that a generation on the disk asks for.
-fn from_disk(generations: &Generations, unit: &UnitConfig, number: u64) -> Result<Wanted, String> {
-    let meta = generations.meta(number).ok_or("what its generation is, is unknown")?;
-    let files = generations.files(number).map_err(|error| error.to_string())?;
-    Ok(Wanted {
-        files,
-        token: meta.restart,
-        reload: meta.reload,
-        health: unit.ready.as_ref().map(|ready| ready.http.clone()),
-        index: meta.index,
-        ..Wanted::default()
-    })
-}
-
 impl Wants for Agent {
     fn read(&mut self) -> Result<Vec<Wanted>, String> {
         match self.sources.inputs() {
-            Ok(inputs) => self.plan(&inputs),
+            Ok(inputs) => {
+                self.plan(&inputs);
+                self.start_refused();
+            }
             Err(error) if self.first => self.fall_back(&error),
             Err(_) => {}
         }

@@ -71,6 +71,9 @@ pub struct Meta {
     pub number: u64,
     /// The index of the KV snapshot it comes from.
     pub index: u64,
+    /// Values that came from stores.
+    #[serde(default)]
+    pub stored: usize,
     /// Why it was made.
     pub reason: String,
     /// When, in seconds since 1970.
