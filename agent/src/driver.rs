@@ -77,6 +77,8 @@ pub struct Wanted {
     pub health: Option<String>,
     /// The index of the store it comes from.
     pub index: u64,
+    /// Values that came from stores.
+    pub stored: usize,
     /// Nothing is known yet: what is on the disk stays, and nothing is started.
     pub absent: bool,
     /// Where somebody changed the files in force they stay so, and it is said, until the unit is to

@@ -13,7 +13,7 @@
 
 pub mod history;
 pub mod inputs;
-mod late;
+mod last_good;
 mod metrics;
 mod remote;
 mod services;
@@ -23,12 +23,11 @@ pub mod vault;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use hdfs_edge::daemon::{self, Failure, LogFormat};
 use tokio::sync::Notify;
 
-use crate::actuators::generations::Generations;
 use crate::actuators::lock;
 use crate::actuators::process;
 use crate::api;
@@ -41,6 +40,7 @@ use crate::engine::{self, Inputs, Memo, Rendered};
 use crate::sources::vault::Mode;
 use history::{About, History};
 use inputs::Sources;
+use last_good::from_disk;
 use services::Services;
 use status::{Board, Command};
 pub use units::generations;
@@ -163,8 +163,8 @@ struct Agent {
     changed: Arc<Notify>,
     clock: Instant,
     first: bool,
-    /// Whether the time for a first configuration is over.
-    late: bool,
+    /// Whether units that could not be rendered were given their last good generation.
+    fell_back: bool,
 }
 
 impl Agent {
@@ -186,8 +186,7 @@ impl Agent {
         board.vault(sources.standing());
         let services = Services::start(&config, sources.consul());
         let history = History::open(&config.state_dir);
-        late::wake(&changed);
-        let (clock, first, late) = (Instant::now(), true, false);
+        let (clock, first, fell_back) = (Instant::now(), true, false);
         Self {
             options,
             config,
@@ -199,7 +198,7 @@ impl Agent {
             changed,
             clock,
             first,
-            late,
+            fell_back,
         }
     }
 
@@ -226,7 +225,8 @@ impl Agent {
         for (id, unit) in units.iter().enumerate() {
             let started = Instant::now();
             let memo = &mut self.planned[id].memo;
-            let rendered = engine::render_again(&self.config, unit, inputs, memo);
+            let mut rendered = engine::render_again(&self.config, unit, inputs, memo);
+            self.doubt_nothing(id, unit, &mut rendered);
             wants.extend(&rendered.wants);
             self.board.rendered(id, &rendered, started.elapsed());
             self.complain(unit, &rendered);
@@ -249,6 +249,7 @@ impl Agent {
                 planned.author = author(&self.config, unit, inputs);
                 planned.wants = Some(rendered.wants.clone());
                 planned.wanted = wanted(unit, rendered);
+                self.board.last_good(id, false);
             } else if frozen && planned.wanted.absent {
                 let generations = generations(&self.config, unit);
                 let in_force = generations.current();
@@ -298,29 +299,6 @@ impl Agent {
                 tokio::time::sleep(Duration::from_millis(wait)).await;
                 changed.notify_one();
             });
-        }
-    }
-
-    /// Units nothing is known of start from the last generation that did them good.
-    fn fall_back(&mut self, reason: &str) {
-        for (id, unit) in ordered(&self.config).into_iter().enumerate() {
-            if !self.planned[id].wanted.absent {
-                continue;
-            }
-            match last_good(&self.config, unit) {
-                Ok(good) => {
-                    tracing::error!(
-                        unit = unit.name,
-                        number = good.0,
-                        "starts from its LAST GOOD generation: {reason}"
-                    );
-                    self.planned[id].wanted = good.1;
-                    self.board.last_good(id, true);
-                }
-                Err(why) => {
-                    tracing::error!(unit = unit.name, "cannot start: {reason}; {why}");
-                }
-            }
         }
     }
 
@@ -395,40 +373,11 @@ fn wanted(unit: &UnitConfig, rendered: Rendered) -> Wanted {
         reload: marks.reload,
         health: unit.ready.as_ref().map(|ready| ready.http.clone()),
         index: rendered.index,
+        stored: rendered.stored,
         absent: false,
         report_drift: matches!(unit.drift, config::Drift::Report),
         validate,
     }
-}
-
-/// The last good generation of a unit, if it is young enough.
-fn last_good(config: &AgentConfig, unit: &UnitConfig) -> Result<(u64, Wanted), String> {
-    let generations = generations(config, unit);
-    let number = generations.good().ok_or("there is no last good generation")?;
-    let wanted = from_disk(&generations, unit, number)?;
-    let meta = generations.meta(number).unwrap_or_default();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let age = now.saturating_sub(Duration::from_secs(meta.time));
-    if age > config.last_good_max_age {
-        return Err(format!(
-            "its last good generation {number} is {age:?} old, more than last_good_max_age"
-        ));
-    }
-    Ok((number, wanted))
-}
-
-/// The state that a generation on the disk asks for.
-fn from_disk(generations: &Generations, unit: &UnitConfig, number: u64) -> Result<Wanted, String> {
-    let meta = generations.meta(number).ok_or("what its generation is, is unknown")?;
-    let files = generations.files(number).map_err(|error| error.to_string())?;
-    Ok(Wanted {
-        files,
-        token: meta.restart,
-        reload: meta.reload,
-        health: unit.ready.as_ref().map(|ready| ready.http.clone()),
-        index: meta.index,
-        ..Wanted::default()
-    })
 }
 
 impl Wants for Agent {
@@ -436,7 +385,7 @@ impl Wants for Agent {
         match self.sources.inputs() {
             Ok(inputs) => {
                 self.plan(&inputs);
-                self.late();
+                self.start_refused();
             }
             Err(error) if self.first => self.fall_back(&error),
             Err(_) => {}

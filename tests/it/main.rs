@@ -2,6 +2,7 @@
 //!
 //! Real Hadoop is fetched once into a cache (`tests::hadoop`). With `CI=true` nothing is skipped.
 
+mod agent_consul;
 mod agent_vault;
 mod bad_input;
 mod cli;

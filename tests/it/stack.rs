@@ -226,9 +226,10 @@ layer "unit" {{ kv = "conf/hdfs/@unit/${{unit.name}}/" }}
         let history = self.verb(&["history", "--json"]).stdout;
         let lines = String::from_utf8_lossy(&history).into_owned();
         let lines = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let committed = lines.filter(|line| line["unit"] == unit && line["event"] == "committed");
+        let mut committed =
+            lines.filter(|line| line["unit"] == unit && line["event"] == "committed");
         committed
-            .last()
+            .next_back()
             .map(|line| line["action"].as_str().unwrap_or("").to_owned())
             .unwrap_or_default()
     }

@@ -72,6 +72,9 @@ pub struct Meta {
     pub number: u64,
     /// The index of the KV snapshot it comes from.
     pub index: u64,
+    /// Values that came from stores.
+    #[serde(default)]
+    pub stored: usize,
     /// Why it was made.
     pub reason: String,
     /// When, in seconds since 1970.
@@ -107,6 +110,7 @@ impl Meta {
 pub struct Staged {
     number: u64,
     folder: PathBuf,
+    digests: BTreeMap<String, Digest>,
 }
 
 impl Staged {
@@ -196,7 +200,8 @@ impl Generations {
     pub fn holds(&self, files: &Files) -> bool {
         let Some(number) = self.current() else { return false };
         let meta = self.meta(number);
-        self.seen(number).is_ok_and(|on_disk| {
+        let folder = self.folder.join(number.to_string());
+        self.known.look(&folder).is_ok_and(|on_disk| {
             on_disk.len() == files.len()
                 && files.iter().all(|(name, file)| {
                     let secret = meta.as_ref().and_then(|meta| meta.files.get(name));
@@ -209,25 +214,23 @@ impl Generations {
         })
     }
 
-    fn seen(&self, number: u64) -> Result<BTreeMap<String, Seen>, GenerationError> {
-        self.known.look(&self.folder.join(number.to_string()))
-    }
-
     /// The files in force. What is the same in `like` is taken from there and not read.
     pub fn in_force(&self, like: &Files) -> Files {
         let Some(number) = self.current() else { return Files::new() };
         let meta = self.meta(number).unwrap_or_default();
         let mut files = Files::new();
-        for (name, seen) in self.seen(number).unwrap_or_default() {
-            let secret = meta.files.get(&name).is_some_and(|meta| meta.secret);
-            let same = like.get(&name).filter(|file| digest(&file.content) == seen.digest);
+        let folder = self.folder.join(number.to_string());
+        let there = self.known.recent(&folder).unwrap_or_default();
+        for (name, seen) in there.iter() {
+            let secret = meta.files.get(name).is_some_and(|meta| meta.secret);
+            let same = like.get(name).filter(|file| digest(&file.content) == seen.digest);
             let content = match same {
                 Some(file) => Ok(file.content.0.clone()),
-                None => fs::read(self.folder.join(number.to_string()).join(&name)),
+                None => fs::read(folder.join(name)),
             };
             if let Ok(content) = content {
-                let content = Content(content);
-                files.insert(name, File { content, mode: seen.mode, secret, ..File::default() });
+                let (content, mode) = (Content(content), seen.mode);
+                files.insert(name.clone(), File { content, mode, secret, ..File::default() });
             }
         }
         files
@@ -321,13 +324,14 @@ impl Generations {
         let mut there = self.unpack_spare(&folder)?;
         let in_force = self.current().filter(|_| files.len() >= SHARED_MIN).and_then(|number| {
             let folder = self.folder.join(number.to_string());
-            Some((self.known.look(&folder).ok()?, folder))
+            Some((self.known.recent(&folder).ok()?, folder))
         });
-        let mut owners = Owners::default();
+        let (mut owners, mut digests) = (Owners::default(), BTreeMap::new());
         for (name, file) in files {
             let path = folder.join(name);
             let (user, group) = owners.of(file).map_err(failed("give away", &path))?;
             let wanted = digest(&file.content);
+            digests.insert(name.clone(), wanted);
             let fits = |seen: &Seen| seen.is(file, &wanted, user, group);
             if let Some(old) = there.remove(name) {
                 if fits(&old) {
@@ -347,13 +351,13 @@ impl Generations {
             fs::remove_file(&path).map_err(failed("remove", &path))?;
         }
         sync_folder(&folder)?;
-        Ok(Staged { number, folder })
+        Ok(Staged { number, folder, digests })
     }
 
     /// The folder to stage in: the spare one with what is in it, else an empty one.
     fn unpack_spare(&self, folder: &Path) -> Result<BTreeMap<String, Seen>, GenerationError> {
         if fs::rename(self.spare(), folder).is_ok() {
-            if let Ok(there) = self.known.look(folder) {
+            if let Ok(there) = self.known.look_once(folder) {
                 return Ok(there);
             }
             // Somebody put something there that is no file of ours.
@@ -378,13 +382,16 @@ impl Generations {
         meta: Meta,
     ) -> Result<u64, GenerationError> {
         let number = staged.number;
-        let of_file = |file: &File| FileMeta {
-            sha256: hash(&file.content),
+        let of_file = |name: &String, file: &File| FileMeta {
+            sha256: staged
+                .digests
+                .get(name)
+                .map_or_else(|| hash(&file.content), |digest| hex(digest)),
             mode: file.mode,
             secret: file.secret,
         };
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let files = files.iter().map(|(name, file)| (name.clone(), of_file(file))).collect();
+        let files = files.iter().map(|(name, file)| (name.clone(), of_file(name, file))).collect();
         let meta = Meta { number, time, files, ..meta };
         let path = self.meta_path(number);
         let text = serde_json::to_vec_pretty(&meta)

@@ -158,6 +158,7 @@ impl<W: Wants> Driver<W> {
             token: meta.restart,
             reload: meta.reload,
             index: meta.index,
+            stored: meta.stored,
             validate: None,
             ..instead_of.clone()
         })
@@ -253,6 +254,7 @@ impl<W: Wants> Driver<W> {
         };
         let meta = Meta {
             index: wanted.index,
+            stored: wanted.stored,
             reason: action.to_owned(),
             restart: marks.restart,
             reload: marks.reload,

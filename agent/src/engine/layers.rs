@@ -83,6 +83,14 @@ pub(super) fn gather(
 }
 
 impl Layered {
+    /// How many values come from stores.
+    pub(super) fn stored(&self) -> usize {
+        let of_store = |origin: &Origin| matches!(origin, Origin::Store(_));
+        let settings = self.files.values().flat_map(BTreeMap::values);
+        let settings = settings.filter(|setting| of_store(&setting.origin)).count();
+        settings + self.whole.values().filter(|whole| of_store(&whole.origin)).count()
+    }
+
     fn add(&mut self, kv: &Kv, prefix: &str) -> Result<(), String> {
         for (key, entry) in kv.entries.range(prefix.to_owned()..) {
             let Some(rest) = key.strip_prefix(prefix) else { break };

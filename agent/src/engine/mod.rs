@@ -116,6 +116,8 @@ impl Wants {
 pub struct Rendered {
     /// The index of the KV snapshot that all files come from.
     pub index: u64,
+    /// Values that came from stores, not from templates or the environment.
+    pub stored: usize,
     /// The files; of use only when [`Rendered::usable`].
     pub files: Files,
     /// What was asked for, there or not.
@@ -161,6 +163,7 @@ pub fn render_again(
             return rendered;
         }
     };
+    rendered.stored = layered.stored();
     let asked = Arc::new(Asked::default());
     let mut templates = Templates::new();
     helpers::register(&mut templates, inputs, &asked);

@@ -141,7 +141,8 @@ impl Host {
         wait::until("a running unit", PATIENCE, || {
             let pid = self.status()["units"][0]["pid"].as_i64()?;
             let good = fs::read_to_string(self.path("state/units/app/good")).ok()?;
-            (self.status()["units"][0]["generation"].to_string() == good.trim()).then_some(pid)
+            (self.status()["units"][0]["generation"].as_u64() == good.trim().parse().ok())
+                .then_some(pid)
         })
     }
 

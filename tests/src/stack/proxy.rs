@@ -3,10 +3,15 @@
 //! When the fault changes, all connections made under the old one end, as after a repair.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use crate::ports::Offset;
+
+/// The harness's port, to which the offset is added.
+const PORT: u16 = 9868;
 
 /// What happens to connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +30,12 @@ pub enum Fault {
     Cut(usize),
     /// Nothing is ever answered.
     BlackHole,
+    /// The answer stops after so many bytes, and the connection stays.
+    Stall(usize),
+    /// A whole HTTP answer with the first half of a list of keys.
+    HalfJson,
+    /// Nobody listens.
+    Refuse,
 }
 
 #[derive(Debug)]
@@ -33,6 +44,10 @@ struct State {
     fault: Mutex<Fault>,
     connections: Mutex<Vec<TcpStream>>,
     accepted: AtomicUsize,
+    /// Where connections come in; nowhere while they are refused.
+    listener: Mutex<Option<TcpListener>>,
+    listens_at: SocketAddr,
+    _offset: Offset,
 }
 
 /// The proxy; its thread ends with the process.
@@ -48,23 +63,32 @@ impl Proxy {
     /// # Panics
     /// When loopback has no port left.
     pub fn start(target: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("its address").to_string();
+        // A port of our own: nobody takes it while connections are refused.
+        let offset = Offset::take();
+        let listener = TcpListener::bind(("127.0.0.1", offset.port(PORT))).expect("a port");
+        listener.set_nonblocking(true).expect("a socket option");
+        let listens_at = listener.local_addr().expect("its address");
         let state = Arc::new(State {
             target: target.to_owned(),
             fault: Mutex::new(Fault::None),
             connections: Mutex::default(),
             accepted: AtomicUsize::new(0),
+            listener: Mutex::new(Some(listener)),
+            listens_at,
+            _offset: offset,
         });
         let shared = state.clone();
         std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                shared.accepted.fetch_add(1, Ordering::Relaxed);
-                let shared = shared.clone();
-                std::thread::spawn(move || shared.serve(stream));
+            loop {
+                while let Some(stream) = shared.accept() {
+                    shared.accepted.fetch_add(1, Ordering::Relaxed);
+                    let shared = shared.clone();
+                    std::thread::spawn(move || shared.serve(stream));
+                }
+                std::thread::sleep(Duration::from_millis(1));
             }
         });
-        Self { address, state }
+        Self { address: listens_at.to_string(), state }
     }
 
     /// `HOST:PORT` to connect to.
@@ -80,6 +104,7 @@ impl Proxy {
     /// Sets the fault, and ends all connections.
     pub fn set(&self, fault: Fault) {
         *self.state.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+        self.state.listen(fault != Fault::Refuse);
         let mut open = self.state.connections.lock().unwrap_or_else(PoisonError::into_inner);
         for stream in open.drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
@@ -88,6 +113,25 @@ impl Proxy {
 }
 
 impl State {
+    /// Listens, or does not.
+    fn listen(&self, wanted: bool) {
+        let mut listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
+        if !wanted {
+            *listener = None;
+        } else if listener.is_none() {
+            let again = TcpListener::bind(self.listens_at).expect("the port is ours");
+            again.set_nonblocking(true).expect("a socket option");
+            *listener = Some(again);
+        }
+    }
+
+    fn accept(&self) -> Option<TcpStream> {
+        let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
+        let (stream, _) = listener.as_ref()?.accept().ok()?;
+        stream.set_nonblocking(false).ok()?;
+        Some(stream)
+    }
+
     fn fault(&self) -> Fault {
         *self.fault.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -98,16 +142,18 @@ impl State {
         }
     }
 
-    /// Serves a connection and ends it: the copy that is kept would hold it open.
-    fn serve(&self, mut client: TcpStream) {
+    fn serve(&self, client: TcpStream) {
         self.keep(&client);
-        self.treat(&mut client);
+        let mut client = client;
+        self.handle(&mut client);
+        // A copy is kept for `set`, so the end of this one alone would close nothing.
         let _ = client.shutdown(Shutdown::Both);
     }
 
-    fn treat(&self, client: &mut TcpStream) {
-        match self.fault() {
-            Fault::Reset => return,
+    fn handle(&self, client: &mut TcpStream) {
+        let fault = self.fault();
+        match fault {
+            Fault::Reset | Fault::Refuse => return,
             Fault::Garbage => return answer(client, &garbage()),
             Fault::Status(status) => {
                 let text = format!(
@@ -116,8 +162,9 @@ impl State {
                 );
                 return answer(client, text.as_bytes());
             }
+            Fault::HalfJson => return answer(client, half_json().as_bytes()),
             Fault::BlackHole => return drain(client),
-            Fault::None | Fault::Delay(_) | Fault::Cut(_) => {}
+            Fault::None | Fault::Delay(_) | Fault::Cut(_) | Fault::Stall(_) => {}
         }
         let Ok(server) = TcpStream::connect(&self.target) else { return };
         self.keep(&server);
@@ -126,7 +173,10 @@ impl State {
             copy(from, &mut to, Fault::None);
             let _ = to.shutdown(Shutdown::Write);
         });
-        copy(server, client, self.fault());
+        copy(server, client, fault);
+        if matches!(fault, Fault::Stall(_)) {
+            drain(client);
+        }
     }
 }
 
@@ -144,7 +194,10 @@ fn drain(client: &mut TcpStream) {
 
 fn copy(mut from: TcpStream, to: &mut TcpStream, fault: Fault) {
     let mut piece = [0; 16 * 1024];
-    let mut left = if let Fault::Cut(bytes) = fault { bytes } else { usize::MAX };
+    let mut left = match fault {
+        Fault::Cut(bytes) | Fault::Stall(bytes) => bytes,
+        _ => usize::MAX,
+    };
     while let Ok(length @ 1..) = from.read(&mut piece) {
         if let Fault::Delay(time) = fault {
             // The fault itself, not a way to wait for something.
@@ -156,6 +209,16 @@ fn copy(mut from: TcpStream, to: &mut TcpStream, fault: Fault) {
             return;
         }
     }
+}
+
+/// What a server that broke off within its own answer says.
+fn half_json() -> String {
+    let body = r#"[{"LockIndex":0,"Key":"conf/x","Flags":0,"Value":"MQ==","ModifyIndex":7},{"Lo"#;
+    let length = body.len();
+    format!(
+        "HTTP/1.1 200 OK\r\nX-Consul-Index: 7\r\nX-Consul-Knownleader: true\r\n\
+         Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    )
 }
 
 /// Bytes that are no HTTP.

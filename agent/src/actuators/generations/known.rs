@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use nix::unistd::{Gid, Uid};
 
@@ -19,6 +19,9 @@ use super::{Content, Digest, FILE_BYTES_MAX, File, GenerationError, Meta, digest
 
 /// Longer than a tick of any clock that stamps files.
 const TICK: Duration = Duration::from_millis(50);
+
+/// A change takes no longer from its first look to its last on a working system.
+const RECENT: Duration = Duration::from_secs(1);
 
 /// Most files known: the most keys of a store in several generations. Then all are forgotten.
 const FILES_MAX: usize = 65_536;
@@ -65,8 +68,12 @@ impl Print {
     }
 }
 
+/// What a folder held, and when.
+type Look = (PathBuf, Instant, Arc<BTreeMap<String, Seen>>);
+
 #[derive(Debug, Default)]
 struct Facts {
+    last: Option<Look>,
     files: HashMap<u64, (Print, Digest)>,
     metas: HashMap<u64, (Print, Meta)>,
 }
@@ -80,11 +87,45 @@ impl Known {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The files of a folder.
+    /// The files of a folder, now.
     ///
     /// # Errors
     /// The disk refuses, or there is something that is no file.
-    pub(super) fn look(&self, folder: &Path) -> Result<BTreeMap<String, Seen>, GenerationError> {
+    pub(super) fn look(
+        &self,
+        folder: &Path,
+    ) -> Result<Arc<BTreeMap<String, Seen>>, GenerationError> {
+        let found = Arc::new(self.look_once(folder)?);
+        self.facts().last = Some((folder.to_owned(), Instant::now(), found.clone()));
+        Ok(found)
+    }
+
+    /// The files of a folder as the same change just saw them. What somebody did meanwhile is found
+    /// by the next look, as it would be a moment later.
+    ///
+    /// # Errors
+    /// The disk refuses, or there is something that is no file.
+    pub(super) fn recent(
+        &self,
+        folder: &Path,
+    ) -> Result<Arc<BTreeMap<String, Seen>>, GenerationError> {
+        if let Some((last, at, found)) = &self.facts().last
+            && last == folder
+            && at.elapsed() < RECENT
+        {
+            return Ok(found.clone());
+        }
+        self.look(folder)
+    }
+
+    /// As [`Known::look`], of a folder that is not asked for again.
+    ///
+    /// # Errors
+    /// The disk refuses, or there is something that is no file.
+    pub(super) fn look_once(
+        &self,
+        folder: &Path,
+    ) -> Result<BTreeMap<String, Seen>, GenerationError> {
         let mut facts = self.facts();
         let mut found = BTreeMap::new();
         for (name, meta) in list(folder)? {
@@ -137,11 +178,10 @@ pub(super) fn list(folder: &Path) -> Result<Vec<(String, Metadata)>, GenerationE
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed("read", folder))? {
         let entry = entry.map_err(failed("read", folder))?;
-        let path = entry.path();
-        let odd = |what: &str| failed("read", &path)(io::Error::other(what.to_owned()));
+        let odd = |what: &str| failed("read", &entry.path())(io::Error::other(what.to_owned()));
         let name = entry.file_name().into_string().map_err(|_| odd("odd name"))?;
         // Of the entry itself: a link is no file of ours.
-        let meta = entry.metadata().map_err(failed("read", &path))?;
+        let meta = entry.metadata().map_err(|error| failed("read", &entry.path())(error))?;
         if !meta.is_file() || meta.len() > FILE_BYTES_MAX {
             return Err(odd("it is not a file of ours"));
         }
