@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use hdfs_edge::config::Config;
 use hdfs_edge::daemon::{self, Failure};
-use hdfs_edge::http::{self, Health, Pages};
+use hdfs_edge::http::{self, About, Health, Pages};
 use hdfs_edge::keys::{self, Daemon};
 use hdfs_edge::live::Live;
 use hdfs_edge::metrics::Registry;
@@ -197,7 +197,8 @@ async fn life(life: Life) -> Result<(), Failure> {
     let Life { settings, config, sockets, folders, ports, health, stopped } = life;
     let registry = Registry::default();
     let live = Live::new(Daemon::Datanode, Arc::clone(&config));
-    let pages = Pages { config: live.clone(), health: health.clone(), registry };
+    let about = About::default();
+    let pages = Pages { config: live.clone(), health: health.clone(), registry, about };
     let registry = pages.registry.clone();
     let web = http::serve(
         sockets.http,

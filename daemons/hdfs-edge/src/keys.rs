@@ -53,6 +53,8 @@ pub enum Kind {
     Path,
     /// `scheme://authority/path`.
     Uri,
+    /// A log level, or `target=level`, or several of them separated by commas; or empty.
+    LogLevel,
 }
 
 /// The unit of a time without a suffix.
