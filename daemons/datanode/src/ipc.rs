@@ -113,6 +113,7 @@ impl Ipc {
         let volume_info = self
             .store
             .working()
+            .iter()
             .map(|volume| {
                 let space = volume.space().unwrap_or_default();
                 DatanodeVolumeInfoProto {
@@ -120,7 +121,7 @@ impl Ipc {
                     storage_type: volume.storage_type as i32,
                     used_space: space.used,
                     free_space: space.remaining,
-                    reserved_space: volume.reserved,
+                    reserved_space: volume.reserved(),
                     reserved_space_for_replicas: volume.promised(),
                     num_blocks: counts.get(&volume.index).copied().unwrap_or(0),
                 }

@@ -48,11 +48,11 @@ keys! {
         "The first full block report is sent after a random time up to this.";
     DFS_BLOCKREPORT_INTERVAL_MSEC =
         "dfs.blockreport.intervalMsec", Kind::Time(Unit::Millis, 1000, i64::MAX),
-        "21600000", Restart, [Datanode],
+        "21600000", Reload, [Datanode],
         "Time between full block reports.";
     DFS_BLOCKREPORT_SPLIT_THRESHOLD =
         "dfs.blockreport.split.threshold", Kind::Integer(0, i64::MAX),
-        "1000000", Restart, [Datanode],
+        "1000000", Reload, [Datanode],
         "More blocks than this are reported one storage per message.";
     DFS_BLOCKSIZE =
         "dfs.blocksize", Kind::Size(512, 1 << 50), "134217728", Reload, [Namenode, Client],
@@ -126,11 +126,11 @@ keys! {
         "Limit of balancing in bytes per second.";
     DFS_DATANODE_BALANCE_MAX_CONCURRENT_MOVES =
         "dfs.datanode.balance.max.concurrent.moves", Kind::Integer(1, 100000),
-        "100", Restart, [Datanode],
+        "100", Reload, [Datanode],
         "Blocks moved at once by the balancer.";
     DFS_DATANODE_DATA_DIR =
         "dfs.datanode.data.dir", Kind::Folders,
-        "file://${hadoop.tmp.dir}/dfs/data", Restart, [Datanode],
+        "file://${hadoop.tmp.dir}/dfs/data", Reload, [Datanode],
         "Folders for blocks, each with an optional [SSD], [DISK], [ARCHIVE], [RAM_DISK] or \
          [NVDIMM].";
     DFS_DATANODE_DATA_DIR_PERM =
@@ -150,7 +150,7 @@ keys! {
         "dfs.datanode.drop.cache.behind.writes", Kind::Boolean, "false", Restart, [Datanode],
         "Whether written data is dropped from the page cache.";
     DFS_DATANODE_DU_RESERVED =
-        "dfs.datanode.du.reserved", Kind::Size(0, i64::MAX), "0", Restart, [Datanode],
+        "dfs.datanode.du.reserved", Kind::Size(0, i64::MAX), "0", Reload, [Datanode],
         "Bytes of each folder's disk left for others.";
     DFS_DATANODE_FAILED_VOLUMES_TOLERATED =
         "dfs.datanode.failed.volumes.tolerated", Kind::Integer(-1, 1000), "0", Restart, [Datanode],
@@ -185,7 +185,7 @@ keys! {
         "dfs.datanode.max.locked.memory", Kind::Size(0, i64::MAX), "0", Restart, [Datanode],
         "Most bytes of blocks locked in memory.";
     DFS_DATANODE_MAX_TRANSFER_THREADS =
-        "dfs.datanode.max.transfer.threads", Kind::Integer(1, 65536), "4096", Restart, [Datanode],
+        "dfs.datanode.max.transfer.threads", Kind::Integer(1, 65536), "4096", Reload, [Datanode],
         "Most transfers at once.";
     DFS_DATANODE_MIN_SUPPORTED_NAMENODE_VERSION =
         "dfs.datanode.min.supported.namenode.version", Kind::Text, "2.1.0-beta", None, [Datanode],
