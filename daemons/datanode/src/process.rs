@@ -11,6 +11,7 @@ use hdfs_edge::http::{self, About, Health, Pages};
 use hdfs_edge::keys::Daemon;
 use hdfs_edge::live::Live;
 use hdfs_edge::metrics::Registry;
+use hdfs_edge::reconfiguration::Reconfiguration;
 use hdfs_edge::rpc::{self, Metrics};
 use hdfs_edge::{groups, net};
 use hdfs_wire::proto::hdfs::DatanodeIdProto;
@@ -303,6 +304,7 @@ impl Serving {
             shutdown: Arc::clone(&admin_stop),
             started: Instant::now(),
             runtime,
+            reconfiguration: Reconfiguration::new(self.live.clone()),
             recovery_calls: Arc::new(AtomicUsize::new(0)),
             owner: self.user.clone(),
         };

@@ -16,6 +16,7 @@ use hdfs_edge::http::{self, About, Health, Pages};
 use hdfs_edge::keys::Daemon;
 use hdfs_edge::live::Live;
 use hdfs_edge::metrics::Registry;
+use hdfs_edge::reconfiguration::Reconfiguration;
 use hdfs_edge::{keys, net, rpc};
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Runtime;
@@ -91,10 +92,12 @@ impl Running {
         let (names, state, segment) = Names::load(&config, &settings, disks)?;
         let journal = Arc::new(Journal::new(state.last_txid()));
         let address = |socket: &TcpListener| socket.local_addr().map_err(Failure::failed);
+        let groups = Groups::from_config(&config);
+        let live = Live::new(Daemon::Namenode, config);
         let server = Arc::new(Server {
             state: RwLock::new(state),
             journal: journal.clone(),
-            groups: Groups::from_config(&config),
+            groups,
             waiting: Waiting::default(),
             racks: Racks::new(settings.rack_script.clone()),
             activity: Activity::default(),
@@ -104,8 +107,9 @@ impl Running {
             rpc_address: address(&sockets.rpc)?,
             http_address: address(&sockets.http)?,
             rpc_metrics: Arc::new(rpc::Metrics::default()),
-            maps: Mutex::new(Maps::new(&config)),
-            live: Live::new(Daemon::Namenode, config),
+            maps: Mutex::new(Maps::new(&live.get())),
+            reconfiguration: Reconfiguration::new(live.clone()),
+            live,
             settings,
         });
         reload::register(&server);

@@ -14,6 +14,7 @@ use hdfs_core::namenode::{Caller, Durable, Namenode};
 use hdfs_edge::groups::{GroupList, Groups};
 use hdfs_edge::http::Health;
 use hdfs_edge::live::Live;
+use hdfs_edge::reconfiguration::Reconfiguration;
 use hdfs_edge::rpc::{Call, Responder};
 use hdfs_wire::Fault;
 use parking_lot::{Mutex, RwLock};
@@ -41,6 +42,7 @@ pub(crate) struct Server {
     pub(crate) maps: Mutex<Maps>,
     /// The configuration in force.
     pub(crate) live: Live,
+    pub(crate) reconfiguration: Reconfiguration,
     pub(crate) health: Health,
     pub(crate) rpc_metrics: Arc<hdfs_edge::rpc::Metrics>,
     /// When the process started.

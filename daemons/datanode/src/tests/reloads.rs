@@ -10,7 +10,13 @@ use hdfs_disk::disk::Disk;
 use hdfs_edge::config::{Config, FILES};
 use hdfs_edge::disk::LocalDisk;
 use hdfs_edge::keys::{self, Change, Daemon};
+use hdfs_edge::reconfiguration;
+use hdfs_edge::rpc::{Client as RpcClient, Timeouts, User};
 use hdfs_wire::proto::hdfs::datanode::HeartbeatRequestProto;
+use hdfs_wire::proto::hdfs::{
+    GetReconfigurationStatusRequestProto, GetReconfigurationStatusResponseProto,
+    StartReconfigurationRequestProto, StartReconfigurationResponseProto,
+};
 use hdfs_wire::transfer::Op;
 
 use super::client::{Client, content, create};
@@ -279,4 +285,36 @@ fn limits_count_at_once() {
     assert_eq!(late.stream.read_to_end(&mut answer).unwrap_or(0), 0);
     filed.reload(&[("dfs.datanode.max.transfer.threads", "2")]);
     let _second = Client::write(port, &create(3, 1003, vec![]));
+}
+
+/// `dfsadmin -reconfig datanode`, by either of the protocols that clients use.
+#[test]
+fn an_operator_starts_a_reconfiguration() {
+    let filed = Filed::start(&[]);
+    filed.write(&[("dfs.datanode.balance.max.concurrent.moves", "7")]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let client = |protocol, user: &str| {
+        let address = format!("127.0.0.1:{}", filed.datanode().running().ports().ipc);
+        RpcClient::new(address, User::new(user), protocol, Timeouts::default())
+    };
+    let stranger = client(reconfiguration::PROTOCOL, "stranger");
+    let request = StartReconfigurationRequestProto {};
+    let refused = runtime.block_on(
+        stranger.call::<_, StartReconfigurationResponseProto>("startReconfiguration", &request),
+    );
+    assert!(refused.unwrap_err().to_string().contains("stranger may not"));
+    let owner = client(
+        "org.apache.hadoop.hdfs.protocol.ClientDatanodeProtocol",
+        hdfs_edge::groups::own_user(),
+    );
+    let _: StartReconfigurationResponseProto =
+        runtime.block_on(owner.call("startReconfiguration", &request)).unwrap();
+    let changes = filed.namenode.wait("the end", |_| {
+        let request = GetReconfigurationStatusRequestProto {};
+        let status: GetReconfigurationStatusResponseProto =
+            runtime.block_on(owner.call("getReconfigurationStatus", &request)).unwrap();
+        status.end_time.map(|_| status.changes)
+    });
+    assert_eq!(changes.len(), 1);
+    assert_eq!((changes[0].old_value.as_str(), changes[0].new_value()), ("100", "7"));
 }

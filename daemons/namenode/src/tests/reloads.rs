@@ -194,3 +194,42 @@ fn hosts_files_are_taken_only_when_they_can_be_read() {
         all.iter().any(|node| node.admin_state() != datanode_info_proto::AdminState::Normal)
     });
 }
+
+/// `dfsadmin -reconfig namenode`: properties, start, status.
+#[test]
+fn an_operator_starts_a_reconfiguration() {
+    let filed = Filed::start(&[]);
+    let caller = Caller::new(&filed.running, hdfs_edge::reconfiguration::PROTOCOL);
+    let status = || -> GetReconfigurationStatusResponseProto {
+        caller.call("getReconfigurationStatus", &GetReconfigurationStatusRequestProto {}).unwrap()
+    };
+    assert_eq!(status().start_time, 0);
+    let all: ListReconfigurablePropertiesResponseProto = caller
+        .call("listReconfigurableProperties", &ListReconfigurablePropertiesRequestProto {})
+        .expect("listed");
+    assert!(all.name.iter().any(|name| name == "dfs.heartbeat.interval"), "{all:?}");
+    let run = |entries: &[(&str, &str)]| {
+        filed.write(entries);
+        let _: StartReconfigurationResponseProto = caller
+            .call("startReconfiguration", &StartReconfigurationRequestProto {})
+            .expect("started");
+        wait("the end", || status().end_time.is_some());
+        status().changes
+    };
+    let changes = run(&[("dfs.replication", "2")]);
+    assert_eq!(
+        changes,
+        [GetReconfigurationStatusConfigChangeProto {
+            name: "dfs.replication".to_owned(),
+            old_value: "3".to_owned(),
+            new_value: Some("2".to_owned()),
+            error_message: None,
+        }]
+    );
+    let changes = run(&[("dfs.replication", "5"), ("dfs.namenode.checkpoint.txns", "7")]);
+    assert_eq!(changes.len(), 2);
+    for change in &changes {
+        let reason = change.error_message.as_deref().expect("refused");
+        assert!(reason.contains("dfs.namenode.checkpoint.txns"), "{reason}");
+    }
+}
