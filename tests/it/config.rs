@@ -1,5 +1,5 @@
-//! Configuration at run time: an edited key restarts exactly the daemons it concerns; clusters side
-//! by side.
+//! Configuration at run time: an edited key is taken up by exactly the daemons it concerns, without
+//! a restart where the key table says so; clusters side by side.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -41,18 +41,18 @@ fn an_edited_key_restarts_the_daemons_it_concerns() {
     let (namenode, datanodes) = ids(&cluster);
     let web = cluster.offset().port(9870);
 
-    cluster.set("conf/hdfs/hdfs-site.xml/dfs.namenode.fs-limits.max-component-length", "77");
+    cluster.set("conf/hdfs/hdfs-site.xml/dfs.namenode.checkpoint.txns", "777");
     wait::until("the namenode with the new value", PATIENCE, || {
-        value(web, "dfs.namenode.fs-limits.max-component-length")?.eq("77").then_some(())
+        value(web, "dfs.namenode.checkpoint.txns")?.eq("777").then_some(())
     });
     let (namenode_2, datanodes_2) = ids(&cluster);
     assert_ne!(namenode, namenode_2, "the namenode was restarted");
     assert_eq!(datanodes, datanodes_2, "no datanode was");
 
-    cluster.set("conf/hdfs/@host/datanode-1/hdfs-site.xml/dfs.datanode.max.transfer.threads", "99");
+    cluster.set("conf/hdfs/@host/datanode-1/hdfs-site.xml/dfs.datanode.synconclose", "true");
     let of_datanode = cluster.offset().port(9864) + 10;
     wait::until("the datanode with the new value", PATIENCE, || {
-        value(of_datanode, "dfs.datanode.max.transfer.threads")?.eq("99").then_some(())
+        value(of_datanode, "dfs.datanode.synconclose")?.eq("true").then_some(())
     });
     let (namenode_3, datanodes_3) = ids(&cluster);
     assert_eq!(namenode_2, namenode_3);
@@ -65,6 +65,34 @@ fn an_edited_key_restarts_the_daemons_it_concerns() {
         cluster.log().contains("dfs.replication").then_some(())
     });
     assert_eq!(ids(&cluster), (namenode_3, datanodes_3));
+}
+
+/// A replica more or less, a heartbeat, a folder: nobody is restarted for it.
+#[test]
+fn an_edited_key_is_taken_up_without_a_restart() {
+    let cluster = Cluster::start(Options::default());
+    let before = ids(&cluster);
+    let (web, of_datanode) = (cluster.offset().port(9870), cluster.offset().port(9864) + 10);
+    cluster.set("conf/hdfs/hdfs-site.xml/dfs.replication", "2");
+    cluster.set("conf/hdfs/hdfs-site.xml/dfs.heartbeat.interval", "1");
+    cluster.set("conf/hdfs/hdfs-site.xml/howdah.log.level", "debug");
+    wait::until("the namenode with the new values", PATIENCE, || {
+        let all = (value(web, "dfs.replication")?, value(web, "dfs.heartbeat.interval")?);
+        let level = page(web, "/logLevel")?;
+        (all == ("2".to_owned(), "1".to_owned()) && level.contains("debug")).then_some(())
+    });
+
+    let folder = |name: &str| cluster.data().join(name);
+    let both = format!("{},{}", folder("datanode-1").display(), folder("more").display());
+    cluster.set("conf/hdfs/@host/datanode-1/hdfs-site.xml/dfs.datanode.data.dir", &both);
+    wait::until("the datanode with both folders", PATIENCE, || {
+        let info = page(of_datanode, "/jmx?qry=Hadoop:service=DataNode,name=DataNodeInfo")?;
+        info.contains(&folder("more").display().to_string()).then_some(())
+    });
+    wait::until("the datanode with the new interval", PATIENCE, || {
+        value(of_datanode, "dfs.heartbeat.interval")?.eq("1").then_some(())
+    });
+    assert_eq!(ids(&cluster), before);
 }
 
 #[test]

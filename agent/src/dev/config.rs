@@ -1,10 +1,9 @@
-//! Store and environment into the files and restart tokens of every unit.
+//! Store and environment into the files of every unit, and marks of what a change asks for.
 //!
 //! Pure: nothing is written here, and a snapshot is taken whole or not at all. What is checked is
 //! the very text that will be written.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
 use hdfs_edge::config::{Config, ConfigError, FILES};
@@ -13,8 +12,8 @@ use serde_json::json;
 
 use super::plan::{PREFIX, Plan, Recipe, Role};
 use crate::actuators::ports::Port;
-use crate::core::Token;
 use crate::driver::Wanted;
+use crate::engine::change::{Fingerprint, Marks};
 use crate::engine::{File, Files};
 use crate::render::{Format, Templates};
 use crate::sources::Snapshot;
@@ -68,8 +67,9 @@ fn compute_one(
         })
         .collect();
     let health = ports.first().map(|port| reachable(&port.address));
+    let Marks { restart: token, reload } = marks(unit.role, &config);
     Ok(Computed {
-        wanted: Wanted { files, token: token(unit.role, &config), health, ..Wanted::default() },
+        wanted: Wanted { files, token, reload, health, ..Wanted::default() },
         ports,
         default_fs: config.raw("fs.defaultFS").unwrap_or_default(),
         names: config
@@ -134,16 +134,20 @@ fn blame(unit: &Recipe, effective: &Effective, error: &ConfigError) -> String {
     }
 }
 
-/// A fingerprint of the values this role would have to be restarted for. Values that can be
-/// reloaded count too, as long as no daemon reloads.
-fn token(role: Role, config: &Config) -> Token {
-    let mut hasher = DefaultHasher::new();
+/// Fingerprints of the values this role would have to be restarted for, and of those it can read
+/// again.
+fn marks(role: Role, config: &Config) -> Marks {
+    let (mut restart, mut reload) = (Fingerprint::default(), Fingerprint::default());
     for (name, value, _) in config.effective() {
-        if keys::change_of(&name, role.daemon()) != Change::None {
-            (name, value).hash(&mut hasher);
-        }
+        let print = match keys::change_of(&name, role.daemon()) {
+            Change::None => continue,
+            Change::Reload => &mut reload,
+            Change::Restart => &mut restart,
+        };
+        print.eat(name.as_bytes());
+        print.eat(value.as_bytes());
     }
-    hasher.finish()
+    Marks { restart: restart.value(), reload: reload.value() }
 }
 
 /// An address to connect to where one listens on all.
@@ -194,40 +198,49 @@ mod tests {
         wanted.files[name].text().unwrap()
     }
 
-    /// Names of the units whose token changes with these settings.
-    fn restarted(stored: &[(&str, &str)], variables: &[(&str, &str)]) -> Vec<String> {
+    /// Names of the units that these settings concern, with what each has to do.
+    fn concerned(stored: &[(&str, &str)], variables: &[(&str, &str)]) -> Vec<(String, Change)> {
         let before = compute_with(&[], &[]).unwrap();
         let after = compute_with(stored, variables).unwrap();
         let recipes = plan().recipes;
-        let changed = before.iter().zip(&after).zip(&recipes).filter(|((a, b), recipe)| {
-            a.wanted.token != b.wanted.token && recipe.role != Role::Client
-        });
-        changed.map(|(_, recipe)| recipe.name.clone()).collect()
+        let marks =
+            |unit: &Computed| Marks { restart: unit.wanted.token, reload: unit.wanted.reload };
+        let all = before.iter().zip(&after).zip(&recipes);
+        all.map(|((old, new), recipe)| (recipe, marks(old).to(marks(new))))
+            .filter(|(recipe, change)| *change != Change::None && recipe.role != Role::Client)
+            .map(|(recipe, change)| (recipe.name.clone(), change))
+            .collect()
     }
 
     #[test]
     fn a_change_concerns_exactly_its_readers() {
-        let table: &[(&str, &str, &[&str])] = &[
-            ("conf/hdfs/hdfs-site.xml/dfs.replication", "1", &["namenode"]),
-            ("conf/hdfs/hdfs-site.xml/dfs.replication", "2", &[]),
-            (
-                "conf/hdfs/hdfs-site.xml/dfs.datanode.max.transfer.threads",
-                "300",
-                &["datanode-0", "datanode-1"],
-            ),
-            (
-                "conf/hdfs/@host/datanode-1/hdfs-site.xml/dfs.datanode.max.transfer.threads",
-                "300",
-                &["datanode-1"],
-            ),
-            ("conf/hdfs/@namenode/hdfs-site.xml/dfs.datanode.max.transfer.threads", "300", &[]),
-            ("conf/hdfs/hdfs-site.xml/dfs.client.use.datanode.hostname", "true", &[]),
-            ("conf/yarn/hdfs-site.xml/dfs.replication", "1", &[]),
+        const ALL: [&str; 3] = ["namenode", "datanode-0", "datanode-1"];
+        let [nobody, namenode, datanodes]: [&[&str]; 3] = [&[], &ALL[..1], &ALL[1..]];
+        let second = &datanodes[1..];
+        let site = "conf/hdfs/hdfs-site.xml";
+        let of_second = "conf/hdfs/@host/datanode-1/hdfs-site.xml";
+        let of_namenode = "conf/hdfs/@namenode/hdfs-site.xml";
+        let table: &[(&str, &str, &str, Change, &[&str])] = &[
+            (site, "dfs.replication", "1", Change::Reload, namenode),
+            (site, "dfs.replication", "2", Change::None, nobody),
+            (site, "dfs.heartbeat.interval", "1", Change::Reload, &ALL),
+            (site, "howdah.log.level", "debug", Change::Reload, &ALL),
+            (site, "dfs.datanode.max.transfer.threads", "300", Change::Reload, datanodes),
+            (of_second, "dfs.datanode.max.transfer.threads", "300", Change::Reload, second),
+            (of_namenode, "dfs.datanode.max.transfer.threads", "300", Change::None, nobody),
+            (site, "dfs.datanode.synconclose", "true", Change::Restart, datanodes),
+            (site, "dfs.namenode.checkpoint.txns", "7", Change::Restart, namenode),
+            (site, "dfs.client.use.datanode.hostname", "true", Change::None, nobody),
+            ("conf/yarn/hdfs-site.xml", "dfs.replication", "1", Change::None, nobody),
         ];
-        for (key, value, expected) in table {
-            assert_eq!(restarted(&[(key, value)], &[]), *expected, "{key}");
+        for (file, key, value, change, names) in table {
+            let key = format!("{file}/{key}");
+            let expected: Vec<_> = names.iter().map(|name| ((*name).to_owned(), *change)).collect();
+            assert_eq!(concerned(&[(&key, value)], &[]), expected, "{key}");
         }
-        assert_eq!(restarted(&[], &[("HDFS-SITE.XML_dfs.replication", "1")]), ["namenode"]);
+        let variable = ("HDFS-SITE.XML_dfs.replication", "1");
+        let expected = [("namenode".to_owned(), Change::Reload)];
+        assert_eq!(concerned(&[], &[variable]), expected);
     }
 
     #[test]

@@ -18,6 +18,7 @@ use hdfs_edge::daemon::{self, Failure};
 use tokio::sync::Notify;
 
 use crate::actuators::{lock, ports, process};
+use crate::config::Reload;
 use crate::core::{EXIT_USAGE, Exit, Outcome};
 use crate::driver::{Driver, Unit, Wanted, Wants};
 use crate::sources::environment::{self, EnvironmentFile};
@@ -52,7 +53,13 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let needed: Vec<_> = computed.iter().flat_map(|unit| unit.ports.clone()).collect();
     ports::check(&needed).map_err(|error| Failure::user(format!("{error}; {}", error.remedy())))?;
     let launcher = std::env::current_exe().map_err(Failure::failed)?;
-    let units = plan.units(&launcher);
+    let mut units = plan.units(&launcher);
+    for (unit, computed) in units.iter_mut().zip(&computed) {
+        // Where its web page is now. Once that was moved, a reload fails and becomes a restart.
+        if let (Some(program), Some(address)) = (&mut unit.program, &computed.wanted.health) {
+            program.reload = Some(Reload::Http(address.clone()));
+        }
+    }
 
     folder::create(&plan.root).map_err(Failure::user)?;
     let _lock = lock::acquire(&plan.root.join(plan::LOCK)).map_err(Failure::user)?;

@@ -184,7 +184,8 @@ fn change_classes() {
         before.to(marks(&[(REPLICATION, "3"), (site(name).as_str(), value)]))
     };
     assert_eq!(to("dfs.datanode.balance.bandwidthPerSec", "20m"), Change::Reload);
-    assert_eq!(to("dfs.datanode.max.transfer.threads", "300"), Change::Restart);
+    assert_eq!(to("dfs.datanode.max.transfer.threads", "300"), Change::Reload);
+    assert_eq!(to("dfs.datanode.synconclose", "true"), Change::Restart);
     assert_eq!(to("dfs.datanode.max.transfer.threads", "4096"), Change::None, "the default");
     assert_eq!(to("dfs.datanode.du.reserved", "1g"), Change::None);
     assert_eq!(to("dfs.client.retry.max.attempts", "3"), Change::None);

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use hdfs_core::datanode::commands::{Action, Claim, actions};
-use hdfs_core::datanode::schedule::{Intervals, Schedule};
+use hdfs_core::datanode::schedule::Schedule;
 use hdfs_edge::daemon::Failure;
 use hdfs_edge::http::Health;
 use hdfs_edge::rpc::CallError;
@@ -15,12 +15,12 @@ use hdfs_wire::proto::hdfs::NamespaceInfoProto;
 use hdfs_wire::proto::hdfs::datanode::{
     DatanodeCommandProto, DatanodeRegistrationProto, HeartbeatRequestProto,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::link::Link;
 use crate::orders::Orders;
 use crate::random;
-use crate::settings::Settings;
+use crate::settings::Timing;
 use crate::storage::now_ms;
 use crate::store::Store;
 use crate::transfer::Transfers;
@@ -108,7 +108,8 @@ pub(crate) struct Actor {
     pub(crate) link: Link,
     pub(crate) store: Arc<Store>,
     pub(crate) transfers: Arc<Transfers>,
-    pub(crate) settings: Arc<Settings>,
+    /// When to talk; watched, as it may change.
+    pub(crate) timing: watch::Receiver<Timing>,
     pub(crate) orders: Arc<Orders>,
     pub(crate) health: Health,
     /// This datanode as it wants to be registered.
@@ -127,10 +128,7 @@ struct Course {
 impl Actor {
     /// Runs until the namenode turns this datanode away for good.
     pub(crate) async fn run(mut self) -> Failure {
-        let intervals = Intervals {
-            heartbeat: millis(self.settings.heartbeat),
-            full_report: millis(self.settings.full_report),
-        };
+        let intervals = self.timing.borrow_and_update().intervals;
         let mut course = Course {
             schedule: Schedule::new(intervals, now_ms()),
             claim: Claim::default(),
@@ -172,7 +170,7 @@ impl Actor {
         }
     }
 
-    /// Until the next heartbeat, an urgent change, or an operator's wish.
+    /// Until the next heartbeat, an urgent change, an operator's wish, or other intervals.
     async fn wait(&mut self, schedule: &Schedule) {
         if self.store.has_urgent() {
             return;
@@ -181,6 +179,7 @@ impl Actor {
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = self.store.urgent.notified() => {}
+            Ok(()) = self.timing.changed() => self.timing.mark_changed(),
             wish = self.wishes.recv() => if let Some(wish) = wish {
                 // Taken up by the round that follows.
                 self.orders.remember(wish);
@@ -195,7 +194,11 @@ impl Actor {
         while let Some(wish) = self.orders.recall() {
             self.grant(course, wish);
         }
-        if self.store.take_overflow() || self.store.newly_failed() {
+        if self.timing.has_changed().unwrap_or(false) {
+            let intervals = self.timing.borrow_and_update().intervals;
+            course.schedule.adjust(intervals, now_ms());
+        }
+        if self.store.take_overflow() || self.store.newly_failed() || self.store.volumes_changed() {
             course.schedule.registered(now_ms());
         }
         let is_due = course.schedule.heartbeat_due(now_ms());
@@ -275,7 +278,7 @@ impl Actor {
         let failed = summary.as_ref().map_or(0, |each| each.failed_storage_locations.len());
         HeartbeatRequestProto {
             registration: self.registration.clone(),
-            reports: self.store.working().map(|volume| volume.report()).collect(),
+            reports: self.store.working().iter().map(|volume| volume.report()).collect(),
             xmits_in_progress: Some(count(counters.copies.load(Ordering::Relaxed))),
             xceiver_count: Some(count(self.transfers.count())),
             failed_volumes: Some(count(failed)),
@@ -289,16 +292,19 @@ impl Actor {
     }
 
     async fn full_report(&self, course: &mut Course, lease: u64) -> Result<(), CallError> {
-        let storages: Vec<_> =
-            self.store.working().map(|volume| (volume.index, volume.storage())).collect();
+        let departed = self.store.departed();
+        let working = self.store.working();
+        let storages = working.iter().map(|volume| (volume.index, volume.storage()));
+        let storages: Vec<_> = storages.chain(departed.iter().cloned()).collect();
         let reports = self.store.replicas.lock().full_report(storages);
         let blocks: u64 = reports.iter().filter_map(|report| report.number_of_blocks).sum();
         let started = Instant::now();
-        let threshold = self.settings.split_threshold;
+        let threshold = self.timing.borrow().split_threshold;
         let commands = self
             .link
             .full_report(&self.registration, &self.store.pool, reports, lease, threshold)
             .await?;
+        self.store.told_of(&departed);
         self.store.counters.block_reports.record(started.elapsed());
         tracing::info!(blocks, millis = started.elapsed().as_millis(), "full block report sent");
         course.schedule.reported(now_ms(), random::number());
@@ -318,10 +324,6 @@ impl Actor {
             }
         }
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Answers that no retry changes.

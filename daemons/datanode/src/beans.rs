@@ -47,7 +47,7 @@ impl Shown {
                 json!({
                     "freeSpace": space.remaining,
                     "usedSpace": space.used,
-                    "reservedSpace": volume.reserved,
+                    "reservedSpace": volume.reserved(),
                     "reservedSpaceForReplicas": volume.promised(),
                     "storageType": volume.storage_type.as_str_name(),
                     "numBlocks": counts.get(&volume.index).copied().unwrap_or(0),
@@ -77,7 +77,7 @@ impl Shown {
     }
 
     fn dataset(&self) -> Bean {
-        let total = self.store.working().filter_map(|volume| volume.space()).fold(
+        let total = self.store.working().iter().filter_map(|volume| volume.space()).fold(
             Space::default(),
             |sum, each| Space {
                 capacity: sum.capacity + each.capacity,

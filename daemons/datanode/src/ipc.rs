@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use hdfs_core::datanode::Block;
 use hdfs_edge::groups;
+use hdfs_edge::reconfiguration::{self, Reconfiguration};
 use hdfs_edge::rpc::{Call, Responder, Service};
 use hdfs_wire::proto::hdfs::{
     DatanodeLocalInfoProto, DatanodeVolumeInfoProto, ExtendedBlockProto,
@@ -42,7 +43,8 @@ pub(crate) struct Ipc {
     pub(crate) started: Instant,
     pub(crate) runtime: tokio::runtime::Handle,
     pub(crate) recovery_calls: Arc<AtomicUsize>,
-    /// Who may stop the datanode: its own user.
+    pub(crate) reconfiguration: Reconfiguration,
+    /// Who may stop or change the datanode: its own user.
     pub(crate) owner: String,
 }
 
@@ -50,6 +52,7 @@ impl Service for Ipc {
     fn call(&self, call: Call, responder: Responder) {
         match (&*call.protocol, &*call.method) {
             (CLIENT_DATANODE, _) => self.client_call(&call, responder),
+            (reconfiguration::PROTOCOL, _) => self.reconfigure(&call, responder),
             (INTER_DATANODE, "initReplicaRecovery") => self.init_recovery(&call, responder),
             (INTER_DATANODE, "updateReplicaUnderRecovery") => {
                 self.update_recovery(&call, responder);
@@ -81,8 +84,30 @@ impl Ipc {
             })),
             "triggerBlockReport" => responder.send(self.trigger(call)),
             "shutdownDatanode" => responder.send(self.shut_down(call)),
+            _ => self.reconfigure(call, responder),
+        }
+    }
+
+    /// The calls of Hadoop's reconfiguration, which clients send by either of two protocols.
+    fn reconfigure(&self, call: &Call, responder: Responder) {
+        let allowed = self.check_owner(call, "change its configuration");
+        let own = &self.reconfiguration;
+        match &*call.method {
+            "startReconfiguration" => responder.send(allowed.and_then(|()| own.start())),
+            "getReconfigurationStatus" => responder.send(allowed.map(|()| own.status())),
+            "listReconfigurableProperties" => responder.send(allowed.map(|()| own.properties())),
             _ => no_such_method(call, responder),
         }
+    }
+
+    /// Only the datanode's own user may steer it.
+    fn check_owner(&self, call: &Call, what: &str) -> Result<(), Fault> {
+        let user = &call.user.name;
+        if *user == self.owner || user == groups::own_user() {
+            return Ok(());
+        }
+        let message = format!("{user} may not {what}; only {} may", self.owner);
+        Err(Fault::new(Exception::AccessControl, message))
     }
 
     fn block(&self, block: &ExtendedBlockProto) -> Result<Block, Fault> {
@@ -113,6 +138,7 @@ impl Ipc {
         let volume_info = self
             .store
             .working()
+            .iter()
             .map(|volume| {
                 let space = volume.space().unwrap_or_default();
                 DatanodeVolumeInfoProto {
@@ -120,7 +146,7 @@ impl Ipc {
                     storage_type: volume.storage_type as i32,
                     used_space: space.used,
                     free_space: space.remaining,
-                    reserved_space: volume.reserved,
+                    reserved_space: volume.reserved(),
                     reserved_space_for_replicas: volume.promised(),
                     num_blocks: counts.get(&volume.index).copied().unwrap_or(0),
                 }
@@ -139,12 +165,7 @@ impl Ipc {
     }
 
     fn shut_down(&self, call: &Call) -> Result<ShutdownDatanodeResponseProto, Fault> {
-        if call.user.name != self.owner && call.user.name != groups::own_user() {
-            return Err(Fault::new(
-                Exception::AccessControl,
-                format!("{} may not stop the datanode; only {} may", call.user.name, self.owner),
-            ));
-        }
+        self.check_owner(call, "stop the datanode")?;
         tracing::info!(user = call.user.name, "stopped by an administrator");
         self.shutdown.notify_one();
         Ok(ShutdownDatanodeResponseProto {})

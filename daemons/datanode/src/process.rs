@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use hdfs_edge::config::Config;
 use hdfs_edge::daemon::{self, Failure};
-use hdfs_edge::http::{self, Health, Pages};
-use hdfs_edge::keys::{self, Daemon};
+use hdfs_edge::http::{self, About, Health, Pages};
+use hdfs_edge::keys::Daemon;
 use hdfs_edge::live::Live;
 use hdfs_edge::metrics::Registry;
+use hdfs_edge::reconfiguration::Reconfiguration;
 use hdfs_edge::rpc::{self, Metrics};
 use hdfs_edge::{groups, net};
 use hdfs_wire::proto::hdfs::DatanodeIdProto;
@@ -23,6 +24,7 @@ use crate::ipc::Ipc;
 use crate::link::{self, Link};
 use crate::orders::Orders;
 use crate::recovery::Recoverer;
+use crate::reload::{self, Reached};
 use crate::settings::{Address, Settings};
 use crate::storage::{Folders, Namespace};
 use crate::store::Store;
@@ -30,6 +32,10 @@ use crate::transfer::{self, Transfers};
 
 /// Async workers: requests, RPC and HTTP are small next to the streams, which have own threads.
 const WORKERS: usize = 2;
+
+/// The largest value of `dfs.datanode.max.transfer.threads`: it may change while threads run, and
+/// it, not the pool, is what limits them.
+const TRANSFERS_MAX: usize = 65_536;
 
 /// Threads beyond the transfers: responders have one each, and a few wait for disks.
 const EXTRA_THREADS: usize = 128;
@@ -85,6 +91,8 @@ pub struct Running {
     stop: watch::Sender<bool>,
     health: Health,
     ports: Ports,
+    #[cfg(test)]
+    live: Live,
 }
 
 impl Running {
@@ -102,7 +110,7 @@ impl Running {
         let folders = Folders::open(&settings)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(WORKERS)
-            .max_blocking_threads(settings.transfers_max * 2 + EXTRA_THREADS)
+            .max_blocking_threads(TRANSFERS_MAX * 2 + EXTRA_THREADS)
             .thread_stack_size(STACK_LEN)
             .thread_keep_alive(THREAD_KEPT)
             .thread_name("datanode")
@@ -110,7 +118,7 @@ impl Running {
             .build()
             .map_err(|error| Failure::failed(format!("cannot start threads: {error}")))?;
         let (stop, stopped) = watch::channel(false);
-        let (health, config) = (Health::default(), Arc::new(config));
+        let (health, live) = (Health::default(), Live::new(Daemon::Datanode, config));
         health.set_waiting("starting");
         let ports = Ports {
             transfer: port(&sockets.transfer),
@@ -119,7 +127,7 @@ impl Running {
         };
         let life = life(Life {
             settings,
-            config,
+            live: live.clone(),
             sockets,
             folders,
             ports,
@@ -127,7 +135,15 @@ impl Running {
             stopped,
         });
         let ended = runtime.spawn(life);
-        Ok(Self { runtime, ended, stop, health, ports })
+        Ok(Self {
+            runtime,
+            ended,
+            stop,
+            health,
+            ports,
+            #[cfg(test)]
+            live,
+        })
     }
 
     /// Whether the datanode is registered and serves.
@@ -138,6 +154,12 @@ impl Running {
     /// Where it listens.
     pub fn ports(&self) -> Ports {
         self.ports
+    }
+
+    /// The configuration in force.
+    #[cfg(test)]
+    pub(crate) fn live(&self) -> &Live {
+        &self.live
     }
 
     /// Waits for a stop signal, or for the datanode to end on its own.
@@ -175,7 +197,7 @@ impl Running {
 /// What a life begins with.
 struct Life {
     settings: Arc<Settings>,
-    config: Arc<Config>,
+    live: Live,
     sockets: Sockets,
     folders: Folders,
     ports: Ports,
@@ -194,10 +216,10 @@ async fn until_stopped(mut stopped: watch::Receiver<bool>) {
 }
 
 async fn life(life: Life) -> Result<(), Failure> {
-    let Life { settings, config, sockets, folders, ports, health, stopped } = life;
+    let Life { settings, live, sockets, folders, ports, health, stopped } = life;
     let registry = Registry::default();
-    let live = Live::new(Daemon::Datanode, Arc::clone(&config));
-    let pages = Pages { config: live.clone(), health: health.clone(), registry };
+    let about = About::default();
+    let pages = Pages { config: live.clone(), health: health.clone(), registry, about };
     let registry = pages.registry.clone();
     let web = http::serve(
         sockets.http,
@@ -262,10 +284,17 @@ impl Serving {
             self.ports.transfer,
             runtime.clone(),
         );
-        let pace = Arc::clone(&transfers);
-        self.live.on_reload(&keys::DFS_DATANODE_BALANCE_BANDWIDTH_PER_SEC, move |config| {
-            pace.pace.set(config.size(&keys::DFS_DATANODE_BALANCE_BANDWIDTH_PER_SEC));
-        });
+        let (timing, watched_timing) = watch::channel(self.settings.timing);
+        reload::register(
+            &self.live,
+            Reached {
+                store: Arc::clone(&store),
+                transfers: Arc::clone(&transfers),
+                timing,
+                namespace: self.namespace.clone(),
+                datanode_uuid: datanode_uuid.clone(),
+            },
+        );
         let (wishes, wished) = mpsc::channel(WISHES_MAX);
         let (admin_stop, rpc) = (Arc::new(Notify::new()), Arc::new(Metrics::default()));
         let ipc = Ipc {
@@ -275,6 +304,7 @@ impl Serving {
             shutdown: Arc::clone(&admin_stop),
             started: Instant::now(),
             runtime,
+            reconfiguration: Reconfiguration::new(self.live.clone()),
             recovery_calls: Arc::new(AtomicUsize::new(0)),
             owner: self.user.clone(),
         };
@@ -293,7 +323,7 @@ impl Serving {
             link: self.link.clone(),
             store: Arc::clone(&store),
             transfers: Arc::clone(&transfers),
-            settings: Arc::clone(&self.settings),
+            timing: watched_timing,
             orders,
             health: self.health.clone(),
             registration: link::registration(self.identity(datanode_uuid), &self.namespace),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hdfs_core::datanode::schedule::Intervals;
 use hdfs_edge::config::Config;
 use hdfs_edge::daemon::Failure;
 use hdfs_edge::{keys, net};
@@ -32,7 +33,35 @@ pub(crate) struct Address {
     pub(crate) key: &'static str,
 }
 
-/// Everything the datanode reads from its configuration.
+/// When the datanode talks to its namenode. May change while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Timing {
+    /// The intervals.
+    pub(crate) intervals: Intervals,
+    /// A full report of more replicas goes in one call for each storage.
+    pub(crate) split_threshold: u64,
+}
+
+impl Timing {
+    pub(crate) fn read(config: &Config) -> Self {
+        let millis = |key| u64::try_from(config.millis(key)).unwrap_or(0);
+        let threshold = config.integer(&keys::DFS_BLOCKREPORT_SPLIT_THRESHOLD);
+        Self {
+            intervals: Intervals {
+                heartbeat: millis(&keys::DFS_HEARTBEAT_INTERVAL),
+                full_report: millis(&keys::DFS_BLOCKREPORT_INTERVAL_MSEC),
+            },
+            split_threshold: u64::try_from(threshold).unwrap_or(0),
+        }
+    }
+}
+
+/// A number of the table as a count of things.
+pub(crate) fn count(config: &Config, key: &keys::Key) -> usize {
+    usize::try_from(config.integer(key)).unwrap_or(usize::MAX)
+}
+
+/// Everything the datanode reads from its configuration at its start.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) folders: Vec<DataFolder>,
@@ -43,9 +72,7 @@ pub(crate) struct Settings {
     pub(crate) transfer: Address,
     pub(crate) ipc: Address,
     pub(crate) http: Address,
-    pub(crate) heartbeat: Duration,
-    pub(crate) full_report: Duration,
-    pub(crate) split_threshold: u64,
+    pub(crate) timing: Timing,
     pub(crate) transfers_max: usize,
     pub(crate) keepalive: Duration,
     pub(crate) read_timeout: Duration,
@@ -67,7 +94,6 @@ impl Settings {
             None => config.namenode_rpc()?,
         };
         let named = config.text(&keys::DFS_DATANODE_HOSTNAME);
-        let count = |key| usize::try_from(config.integer(key)).unwrap_or(usize::MAX);
         Ok(Self {
             folders: folders(config)?,
             failed_volumes_tolerated: config.integer(&keys::DFS_DATANODE_FAILED_VOLUMES_TOLERATED),
@@ -77,19 +103,14 @@ impl Settings {
             transfer: address(&keys::DFS_DATANODE_ADDRESS, 9866),
             ipc: address(&keys::DFS_DATANODE_IPC_ADDRESS, 9867),
             http: address(&keys::DFS_DATANODE_HTTP_ADDRESS, 9864),
-            heartbeat: config.time(&keys::DFS_HEARTBEAT_INTERVAL),
-            full_report: config.time(&keys::DFS_BLOCKREPORT_INTERVAL_MSEC),
-            split_threshold: config
-                .integer(&keys::DFS_BLOCKREPORT_SPLIT_THRESHOLD)
-                .try_into()
-                .unwrap_or(0),
-            transfers_max: count(&keys::DFS_DATANODE_MAX_TRANSFER_THREADS),
+            timing: Timing::read(config),
+            transfers_max: count(config, &keys::DFS_DATANODE_MAX_TRANSFER_THREADS),
             keepalive: config.time(&keys::DFS_DATANODE_SOCKET_REUSE_KEEPALIVE),
             read_timeout: config.time(&keys::DFS_CLIENT_SOCKET_TIMEOUT),
             write_timeout: config.time(&keys::DFS_DATANODE_SOCKET_WRITE_TIMEOUT),
             sync_on_close: config.boolean(&keys::DFS_DATANODE_SYNCONCLOSE),
             balance_bandwidth: config.size(&keys::DFS_DATANODE_BALANCE_BANDWIDTH_PER_SEC),
-            balance_moves_max: count(&keys::DFS_DATANODE_BALANCE_MAX_CONCURRENT_MOVES),
+            balance_moves_max: count(config, &keys::DFS_DATANODE_BALANCE_MAX_CONCURRENT_MOVES),
         })
     }
 
@@ -104,7 +125,11 @@ impl Settings {
     }
 }
 
-fn folders(config: &Config) -> Result<Vec<DataFolder>, Failure> {
+/// The folders of `dfs.datanode.data.dir`.
+///
+/// # Errors
+/// There are none, or one has no absolute path.
+pub(crate) fn folders(config: &Config) -> Result<Vec<DataFolder>, Failure> {
     let key = &keys::DFS_DATANODE_DATA_DIR;
     let found: Vec<_> = config
         .folders(key)

@@ -142,16 +142,8 @@ impl Folders {
             for (id, replica) in found.replicas {
                 losers.extend(replicas.load(id, replica).map(|lost| (lost.id, lost.replica)));
             }
-            volumes.push(Arc::new(Volume::new(Parts {
-                index: one.index,
-                storage_id: version.storage_id,
-                storage_type: one.folder.storage_type,
-                root: one.folder.path,
-                disk: one.disk,
-                reserved: settings.reserved,
-                used: found.used,
-                lock: one.lock,
-            })));
+            let volume = one.into_volume(version.storage_id, settings.reserved, found.used);
+            volumes.push(Arc::new(volume));
         }
         for (id, loser) in losers {
             let Some(volume) = volumes.iter().find(|each| each.index == loser.volume) else {
@@ -163,6 +155,60 @@ impl Folders {
             }
         }
         Ok(Storage { volumes, replicas, layout, failed: self.failed })
+    }
+}
+
+/// A data folder that a running datanode is about to use: locked, checked and scanned.
+pub(crate) struct Joining {
+    pub(crate) volume: Arc<Volume>,
+    pub(crate) replicas: Vec<(i64, Replica)>,
+}
+
+/// Gets a further data folder ready. What it lacks is created in it; should the folder not be used
+/// after all, it stays as an empty one of this datanode.
+///
+/// # Errors
+/// It cannot be used, or belongs to another datanode or cluster.
+pub(crate) fn join(
+    (index, folder): (VolumeIndex, &DataFolder),
+    (namespace, datanode_uuid): (&Namespace, &str),
+    layout: &Layout,
+    reserved: u64,
+) -> Result<Joining, Failure> {
+    let refuse = |reason: String| {
+        Failure::user(format!("dfs.datanode.data.dir: {}: {reason}", folder.path.display()))
+    };
+    let one = open_one(index, folder)?;
+    if let Some(version) = &one.version
+        && version.datanode_uuid != datanode_uuid
+    {
+        let other = &version.datanode_uuid;
+        return Err(refuse(format!("belongs to datanode {other}; use folders of one datanode")));
+    }
+    let version = attach_one(&one, namespace, layout, datanode_uuid)?;
+    let found = scan::scan(&*one.disk, layout, index)
+        .map_err(|error| refuse(format!("cannot be scanned: {error}; repair the disk")))?;
+    let path = folder.path.display().to_string();
+    for note in &found.notes {
+        tracing::warn!(volume = path, "{note}");
+    }
+    tracing::info!(volume = path, replicas = found.replicas.len(), "scanned");
+    let volume = Arc::new(one.into_volume(version.storage_id, reserved, found.used));
+    Ok(Joining { volume, replicas: found.replicas })
+}
+
+impl Opened {
+    fn into_volume(self, storage_id: String, reserved: u64, used: u64) -> Volume {
+        Volume::new(Parts {
+            index: self.index,
+            storage_id,
+            storage_type: self.folder.storage_type,
+            root: self.folder.path,
+            disk: self.disk,
+            reserved,
+            used,
+            lock: self.lock,
+        })
     }
 }
 

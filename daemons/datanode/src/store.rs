@@ -14,12 +14,13 @@ use hdfs_core::datanode::{Block, Refusal, Replica, Replicas, VolumeIndex, Writer
 use hdfs_wire::proto::hdfs::StorageTypeProto;
 use hdfs_wire::proto::hdfs::datanode::VolumeFailureSummaryProto;
 use hdfs_wire::{Exception, Fault};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use crate::counters::Counters;
 use crate::stop::Stop;
 use crate::storage::{Storage, now_ms};
+use crate::swap::Swapped;
 use crate::volume::Volume;
 
 /// How long somebody waits for a writer that was told to stop
@@ -33,7 +34,7 @@ const STOPS_MAX: usize = 8;
 pub(crate) struct Store {
     pub(crate) pool: String,
     pub(crate) layout: Layout,
-    pub(crate) volumes: Vec<Arc<Volume>>,
+    pub(super) volumes: RwLock<Vec<Arc<Volume>>>,
     pub(crate) replicas: Mutex<Replicas>,
     pub(crate) counters: Arc<Counters>,
     /// `dfs.datanode.synconclose`.
@@ -42,17 +43,19 @@ pub(crate) struct Store {
     /// Wakes who reports changes.
     pub(crate) urgent: Notify,
     /// Those who hold replicas now. At most one for each transfer and recovery.
-    writers: Mutex<HashMap<WriterId, Arc<Stop>>>,
+    pub(super) writers: Mutex<HashMap<WriterId, Arc<Stop>>>,
     next_volume: AtomicUsize,
-    failures: Mutex<Failures>,
+    pub(super) failures: Mutex<Failures>,
+    /// What has become of volumes since the start.
+    pub(super) swapped: Swapped,
     failed_tolerated: i64,
     /// Set when more volumes failed than may.
     pub(crate) broken: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Failures {
-    folders: Vec<String>,
+pub(super) struct Failures {
+    pub(super) folders: Vec<String>,
     last_ms: u64,
     capacity_lost: u64,
     told: AtomicU64,
@@ -73,7 +76,8 @@ impl Store {
         Arc::new(Self {
             pool: storage.replicas.pool().to_owned(),
             layout: storage.layout,
-            volumes: storage.volumes,
+            swapped: Swapped::after(&storage.volumes),
+            volumes: RwLock::new(storage.volumes),
             replicas: Mutex::new(storage.replicas),
             counters,
             sync_on_close,
@@ -88,14 +92,20 @@ impl Store {
     }
 
     /// The volumes that work.
-    pub(crate) fn working(&self) -> impl Iterator<Item = &Arc<Volume>> {
-        self.volumes.iter().filter(|volume| !volume.has_failed())
+    pub(crate) fn working(&self) -> Vec<Arc<Volume>> {
+        let volumes = self.volumes.read();
+        volumes.iter().filter(|volume| !volume.has_failed()).cloned().collect()
     }
 
-    pub(crate) fn volume(&self, index: VolumeIndex) -> io::Result<&Arc<Volume>> {
-        self.working()
-            .find(|volume| volume.index == index)
-            .ok_or_else(|| io::Error::other(format!("data folder {index} has failed")))
+    pub(crate) fn volume(&self, index: VolumeIndex) -> io::Result<Arc<Volume>> {
+        self.known_volume(index)
+            .filter(|volume| !volume.has_failed())
+            .ok_or_else(|| io::Error::other(format!("data folder {index} is not used any more")))
+    }
+
+    /// A volume, whether it works or not.
+    fn known_volume(&self, index: VolumeIndex) -> Option<Arc<Volume>> {
+        self.volumes.read().iter().find(|volume| volume.index == index).cloned()
     }
 
     /// Where a new replica of `size` bytes goes: the storage the namenode named if it has room,
@@ -108,17 +118,18 @@ impl Store {
     ) -> Result<Arc<Volume>, Fault> {
         let has_room =
             |volume: &Arc<Volume>| volume.space().is_some_and(|space| space.remaining > size);
-        let named = self.working().find(|volume| volume.storage_id == storage_id);
+        let working = self.working();
+        let named = working.iter().find(|volume| volume.storage_id == storage_id);
         if let Some(volume) = named.filter(|volume| has_room(volume)) {
             return Ok(Arc::clone(volume));
         }
         let fitting: Vec<_> =
-            self.working().filter(|volume| volume.storage_type == storage_type).collect();
+            working.iter().filter(|volume| volume.storage_type == storage_type).collect();
         let start = self.next_volume.fetch_add(1, Ordering::Relaxed);
         (0..fitting.len())
             .map(|step| fitting[(start + step) % fitting.len()])
             .find(|volume| has_room(volume))
-            .cloned()
+            .map(Arc::clone)
             .ok_or_else(|| {
                 Fault::new(
                     Exception::DiskOutOfSpace,
@@ -206,7 +217,7 @@ impl Store {
         let place = Place { state: replica.place(), id: block.id, stamp: replica.stamp };
         let removed = self
             .volume(replica.volume)
-            .and_then(|volume| self.delete_files(volume, place, replica.length));
+            .and_then(|volume| self.delete_files(&volume, place, replica.length));
         self.replicas.lock().dropped(block.id, writer);
         removed.map_err(|error| self.io_fault(replica.volume, "delete", block, &error))?;
         self.counters.blocks_removed.increment();
@@ -233,7 +244,7 @@ impl Store {
         block: Block,
         error: &io::Error,
     ) -> Fault {
-        let root = self.volumes.iter().find(|each| each.index == volume);
+        let root = self.known_volume(volume);
         let root = root.map(|each| each.root.display().to_string()).unwrap_or_default();
         tracing::warn!(volume = root, %error, "cannot {what} {block}");
         self.suspect(volume, error);
@@ -254,7 +265,7 @@ impl Store {
             return;
         }
         let Ok(volume) = self.volume(index) else { return };
-        if let Err(error) = self.probe(volume)
+        if let Err(error) = self.probe(&volume)
             && error.kind() != StorageFull
         {
             self.fail_volume(index, &error);
@@ -271,18 +282,19 @@ impl Store {
 
     /// Takes a volume out of use. A failed fsync comes here directly: it is never tried again.
     pub(crate) fn fail_volume(&self, index: VolumeIndex, error: &io::Error) {
-        let Some(volume) = self.volumes.iter().find(|volume| volume.index == index) else { return };
+        let Some(volume) = self.known_volume(index) else { return };
         if !volume.fail() {
             return;
         }
         let lost = self.replicas.lock().forget_volume(index);
         let root = volume.root.display().to_string();
         tracing::error!(volume = root, replicas = lost, %error, "data folder failed, not used");
+        let working = self.working().len();
         let mut failures = self.failures.lock();
         failures.folders.push(root);
         failures.last_ms = now_ms();
         failures.capacity_lost += volume.space().map_or(0, |space| space.capacity);
-        let (failed, working) = (failures.folders.len(), self.working().count());
+        let failed = failures.folders.len();
         drop(failures);
         let tolerated = usize::try_from(self.failed_tolerated).unwrap_or(usize::MAX);
         if working == 0 || failed > tolerated {

@@ -17,8 +17,8 @@ pub(crate) struct Volume {
     pub(crate) storage_type: StorageTypeProto,
     pub(crate) root: PathBuf,
     pub(crate) disk: Arc<dyn Disk>,
-    /// `dfs.datanode.du.reserved`, in bytes.
-    pub(crate) reserved: u64,
+    /// `dfs.datanode.du.reserved`, in bytes. May change while it is used.
+    reserved: AtomicU64,
     /// Bytes of replica files.
     used: AtomicU64,
     /// Bytes that writers under way may still need.
@@ -57,7 +57,7 @@ impl Volume {
             storage_type: parts.storage_type,
             root: parts.root,
             disk: parts.disk,
-            reserved: parts.reserved,
+            reserved: AtomicU64::new(parts.reserved),
             used: AtomicU64::new(parts.used),
             promised: AtomicU64::new(0),
             failed: AtomicBool::new(false),
@@ -65,6 +65,17 @@ impl Volume {
         }
     }
 
+    /// Bytes of the disk left for others.
+    pub(crate) fn reserved(&self) -> u64 {
+        self.reserved.load(Ordering::Relaxed)
+    }
+
+    /// Leaves so many bytes of the disk for others from now on.
+    pub(crate) fn reserve(&self, bytes: u64) {
+        self.reserved.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether it is not used any more: its disk failed, or it was taken out of the list.
     pub(crate) fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Acquire)
     }
@@ -107,16 +118,17 @@ impl Volume {
         let free = stat.f_bavail.saturating_mul(stat.f_frsize);
         let taken = total.saturating_sub(stat.f_bfree.saturating_mul(stat.f_frsize));
         let used = self.used.load(Ordering::Relaxed);
-        let capacity = total.saturating_sub(self.reserved);
+        let reserved = self.reserved();
+        let capacity = total.saturating_sub(reserved);
         let other = taken.saturating_sub(used);
         // What others use counts against the reserve first, as in Hadoop.
-        let reserve = self.reserved.saturating_sub(other);
+        let reserve = reserved.saturating_sub(other);
         let remaining = free.saturating_sub(reserve).saturating_sub(self.promised());
         Some(Space {
             capacity,
             used,
             remaining: remaining.min(capacity),
-            other: other.saturating_sub(self.reserved),
+            other: other.saturating_sub(reserved),
         })
     }
 

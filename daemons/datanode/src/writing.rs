@@ -127,7 +127,7 @@ impl Store {
             }
         };
         let fault = |error: io::Error| self.io_fault(index, "open", block, &error);
-        let volume = Arc::clone(self.volume(index).map_err(fault)?);
+        let volume = self.volume(index).map_err(fault)?;
         let opened = match plan {
             Plan::Create { state, stamp, old } => {
                 self.open_new(&volume, old, Place { state, id: block.id, stamp }, checksum)
@@ -180,7 +180,7 @@ impl Store {
     ) -> io::Result<(Place, Appender)> {
         if let Some(old) = old {
             let old_volume = self.volume(old.volume)?;
-            self.delete_files(old_volume, Self::place(place.id, &old), old.length)?;
+            self.delete_files(&old_volume, Self::place(place.id, &old), old.length)?;
         }
         let files = files::create(&*volume.disk, &self.layout, place, checksum)?;
         Ok((place, Appender::new(files, checksum)))

@@ -10,6 +10,9 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
+use crate::config::Config;
+use crate::keys;
+
 /// Exit code for what the user can put right: configuration, folders, ports.
 pub const EXIT_USER: u8 = 2;
 
@@ -73,14 +76,13 @@ impl FromStr for LogFormat {
     }
 }
 
-/// The filter in force, changed by the web page `/logLevel`.
+/// The filter in force, changed by the web page `/logLevel` and by `howdah.log.level`.
 static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
 /// Starts logging to standard error at the level of `RUST_LOG` (`info` without it). A second call
 /// in the same process changes nothing.
 pub fn init_logging(format: LogFormat) {
-    let wanted = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let (filter, handle) = reload::Layer::new(wanted);
+    let (filter, handle) = reload::Layer::new(default_filter());
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
@@ -88,6 +90,28 @@ pub fn init_logging(format: LogFormat) {
     };
     if tracing_subscriber::registry().with(filter).with(lines).try_init().is_ok() {
         let _ = FILTER.set(handle);
+    }
+}
+
+/// The filter of `RUST_LOG`, or `info`.
+fn default_filter() -> EnvFilter {
+    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"))
+}
+
+/// Logs as `howdah.log.level` says, or as `RUST_LOG` when it says nothing. What `/logLevel` changed
+/// before is forgotten. Nothing happens when logging was never started.
+pub fn log_as_configured(config: &Config) {
+    let Some(handle) = FILTER.get() else { return };
+    let text = config.text(&keys::HOWDAH_LOG_LEVEL);
+    let filter = match text.is_empty() {
+        true => Ok(default_filter()),
+        false => EnvFilter::try_new(text).map_err(|error| error.to_string()),
+    };
+    let applied = filter.and_then(|filter| handle.reload(filter).map_err(|e| e.to_string()));
+    if let Err(error) = applied {
+        // The reader has checked the value, so this is a bug of ours; a log level is no reason to
+        // end a daemon.
+        tracing::error!(error, "the log level stays as it is");
     }
 }
 

@@ -5,7 +5,7 @@
 
 mod guard;
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +16,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use parking_lot::RwLock;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::daemon;
 use crate::live::Live;
@@ -59,6 +59,29 @@ pub struct Pages {
     pub health: Health,
     /// What the daemon counts.
     pub registry: Registry,
+    /// What `/healthz` tells besides.
+    pub about: About,
+}
+
+/// More entries for the answer of `/healthz`, asked for each time. Clones share one.
+#[derive(Clone, Default)]
+pub struct About(Option<Arc<dyn Fn() -> Map<String, Value> + Send + Sync>>);
+
+impl About {
+    /// What `tell` returns is added. It must not wait for anything.
+    pub fn new(tell: impl Fn() -> Map<String, Value> + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(tell)))
+    }
+
+    fn tell(&self) -> Map<String, Value> {
+        self.0.as_ref().map(|tell| tell()).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for About {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:?}", self.tell())
+    }
 }
 
 type Parameters = Query<Vec<(String, String)>>;
@@ -115,7 +138,11 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 async fn healthz(State(pages): State<Arc<Pages>>) -> Response {
     let ready = pages.health.is_ready();
     let reason = pages.health.reason.read().clone();
-    let body = json!({ "ready": ready, "config": pages.config.get().hash(), "reason": reason });
+    let mut body = pages.about.tell();
+    body.insert("ready".to_owned(), ready.into());
+    body.insert("config".to_owned(), pages.config.get().hash().into());
+    body.insert("reason".to_owned(), reason.into());
+    let body = Value::Object(body);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, answer(JSON, format!("{body}\n"))).into_response()
 }
@@ -208,13 +235,17 @@ fn is_secret(name: &str) -> bool {
 async fn reload(State(pages): State<Arc<Pages>>) -> Response {
     let live = pages.config.clone();
     let outcome = tokio::task::spawn_blocking(move || live.reload()).await;
-    match outcome.unwrap_or_else(|error| Err(error.to_string())) {
+    match outcome.map_err(|error| error.to_string()).and_then(|o| o.map_err(|r| r.to_string())) {
         Ok(changed) => {
+            let changed: Vec<_> = changed.into_iter().map(|change| change.name).collect();
             tracing::info!(?changed, "the configuration was read again");
             let body = json!({ "config": pages.config.get().hash(), "changed": changed });
             answer(JSON, format!("{body}\n"))
         }
-        Err(reason) => (StatusCode::CONFLICT, format!("{reason}\n")).into_response(),
+        Err(reason) => {
+            tracing::warn!(reason, "the configuration stays as it is");
+            (StatusCode::CONFLICT, format!("{reason}\n")).into_response()
+        }
     }
 }
 

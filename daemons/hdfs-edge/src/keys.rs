@@ -53,6 +53,8 @@ pub enum Kind {
     Path,
     /// `scheme://authority/path`.
     Uri,
+    /// A log level, or `target=level`, or several of them separated by commas; or empty.
+    LogLevel,
 }
 
 /// The unit of a time without a suffix.
@@ -202,6 +204,31 @@ mod tests {
             }
             assert!(!key.doc.is_empty() && !key.daemons.is_empty(), "{}", key.name);
         }
+    }
+
+    /// The list at the end of the page, in the table's order.
+    fn reloadable() -> String {
+        let rows = ALL.iter().filter(|key| key.change == Change::Reload).map(|key| {
+            let daemons = key.daemons.iter().filter(|daemon| **daemon != Daemon::Client);
+            let names: Vec<_> =
+                daemons.map(|daemon| format!("{daemon:?}").to_lowercase()).collect();
+            format!("| `{}` | {} |\n", key.name, names.join(", "))
+        });
+        format!("| Key | Taken up by |\n|---|---|\n{}", rows.collect::<String>())
+    }
+
+    /// The page is as the table. With `HOWDAH_REWRITE=1` it is made so.
+    #[test]
+    fn the_page_lists_what_can_be_reloaded() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reload.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let head = page.find("| Key |").unwrap_or(page.len());
+        let wanted = format!("{}{}", &page[..head], reloadable());
+        if std::env::var_os("HOWDAH_REWRITE").is_some() {
+            std::fs::write(path, &wanted).unwrap();
+        }
+        let is_same = std::fs::read_to_string(path).unwrap() == wanted;
+        assert!(is_same, "docs/reload.md is stale; run this test with HOWDAH_REWRITE=1");
     }
 
     #[test]

@@ -10,4 +10,5 @@ pub mod keys;
 pub mod live;
 pub mod metrics;
 pub mod net;
+pub mod reconfiguration;
 pub mod rpc;

@@ -127,31 +127,34 @@ pub(crate) fn groups_for_user(
     Ok(GetGroupsForUserResponseProto { groups: server.groups.of(&request.user).to_vec() })
 }
 
-/// `listReconfigurableProperties`: every key needs a restart.
+/// `listReconfigurableProperties`: what a reload takes up.
 pub(crate) fn reconfigurable_properties(
-    _: This<'_>,
-    _: Who<'_, '_>,
+    server: This<'_>,
+    caller: Who<'_, '_>,
     _: &ListReconfigurablePropertiesRequestProto,
 ) -> Answer<ListReconfigurablePropertiesResponseProto> {
-    Ok(ListReconfigurablePropertiesResponseProto { name: Vec::new() })
+    server.state.read().check_superuser(caller, "listNamenodeReconfigurableProperties")?;
+    Ok(server.reconfiguration.properties())
 }
 
-/// `getReconfigurationStatus`: none was ever started.
+/// `getReconfigurationStatus`.
 pub(crate) fn reconfiguration_status(
-    _: This<'_>,
-    _: Who<'_, '_>,
+    server: This<'_>,
+    caller: Who<'_, '_>,
     _: &GetReconfigurationStatusRequestProto,
 ) -> Answer<GetReconfigurationStatusResponseProto> {
-    Ok(GetReconfigurationStatusResponseProto::default())
+    server.state.read().check_superuser(caller, "getNamenodeReconfigurationStatus")?;
+    Ok(server.reconfiguration.status())
 }
 
-/// `startReconfiguration`: refused.
+/// `startReconfiguration`: the files are read again.
 pub(crate) fn start_reconfiguration(
-    _: This<'_>,
-    _: Who<'_, '_>,
+    server: This<'_>,
+    caller: Who<'_, '_>,
     _: &StartReconfigurationRequestProto,
 ) -> Answer<StartReconfigurationResponseProto> {
-    Err(Fault::io("No key can be changed while the namenode runs; restart it"))
+    server.state.read().check_superuser(caller, "startNamenodeReconfiguration")?;
+    server.reconfiguration.start()
 }
 
 const RPC_KIND: &str = "RPC_PROTOCOL_BUFFER";

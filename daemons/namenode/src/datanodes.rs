@@ -39,7 +39,11 @@ impl Maps {
         }
     }
 
-    fn hosts(&self) -> Result<Hosts, String> {
+    /// Which datanodes may connect, and which are to leave.
+    ///
+    /// # Errors
+    /// Names the file that cannot be read.
+    pub(crate) fn hosts(&self) -> Result<Hosts, String> {
         let lines = |file: &Option<PathBuf>| match file {
             None => Ok::<_, String>(Vec::new()),
             Some(file) => {
@@ -80,14 +84,21 @@ fn lines(file: &Path) -> Result<Vec<String>, String> {
 /// # Errors
 /// Names the file that cannot be read.
 pub(crate) fn read_maps(server: &Server) -> Result<(), String> {
-    let hosts = server.settings.maps.hosts()?;
-    let racks = server.racks.reset(server.settings.maps.racks()?);
+    let maps = server.maps.lock().clone();
+    let hosts = maps.hosts()?;
+    let racks = server.racks.reset(maps.racks()?);
     let now = crate::server::now();
     let ((), _) = server.change(|state| {
         state.set_hosts(now, hosts);
         state.set_racks(racks);
     });
     Ok(())
+}
+
+/// Other datanodes may connect from now on, or are to leave.
+pub(crate) fn take_hosts(server: &Server, hosts: Hosts) {
+    let now = crate::server::now();
+    server.change(|state| state.set_hosts(now, hosts));
 }
 
 /// `refreshNodes`: the files are read again.

@@ -15,6 +15,7 @@ mod names;
 mod opening;
 mod process;
 mod racks;
+mod reload;
 mod routes;
 mod server;
 mod settings;
@@ -67,6 +68,7 @@ pub fn run(options: Options) -> Result<(), Failure> {
     daemon::init_logging(options.log);
     daemon::abort_on_panic();
     let config = Config::load(&options.conf)?;
+    daemon::log_as_configured(&config);
     match options.action {
         Action::Format { cluster_id, force } => format::run(&config, cluster_id, force),
         Action::Start => {

@@ -12,15 +12,17 @@ use std::time::{Duration, Instant};
 use hdfs_edge::config::Config;
 use hdfs_edge::daemon::{self, Failure};
 use hdfs_edge::groups::Groups;
-use hdfs_edge::http::{self, Health, Pages};
+use hdfs_edge::http::{self, About, Health, Pages};
 use hdfs_edge::keys::Daemon;
 use hdfs_edge::live::Live;
 use hdfs_edge::metrics::Registry;
+use hdfs_edge::reconfiguration::Reconfiguration;
 use hdfs_edge::{keys, net, rpc};
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Runtime;
 use tokio::sync::watch as signal;
 
+use crate::datanodes::Maps;
 use crate::journal::{self, Journal};
 use crate::names::{DiskFactory, Names};
 use crate::racks::Racks;
@@ -28,7 +30,7 @@ use crate::routes::{Activity, Routes};
 use crate::server::{Server, now};
 use crate::settings::Settings;
 use crate::waiting::Waiting;
-use crate::{beans, watch, web};
+use crate::{beans, reload, watch, web};
 
 /// Threads that read calls. Calls are short and never block, so two keep two cores busy; more would
 /// only wait for the namespace lock.
@@ -90,10 +92,12 @@ impl Running {
         let (names, state, segment) = Names::load(&config, &settings, disks)?;
         let journal = Arc::new(Journal::new(state.last_txid()));
         let address = |socket: &TcpListener| socket.local_addr().map_err(Failure::failed);
+        let groups = Groups::from_config(&config);
+        let live = Live::new(Daemon::Namenode, config);
         let server = Arc::new(Server {
             state: RwLock::new(state),
             journal: journal.clone(),
-            groups: Groups::from_config(&config),
+            groups,
             waiting: Waiting::default(),
             racks: Racks::new(settings.rack_script.clone()),
             activity: Activity::default(),
@@ -103,8 +107,12 @@ impl Running {
             rpc_address: address(&sockets.rpc)?,
             http_address: address(&sockets.http)?,
             rpc_metrics: Arc::new(rpc::Metrics::default()),
+            maps: Mutex::new(Maps::new(&live.get())),
+            reconfiguration: Reconfiguration::new(live.clone()),
+            live,
             settings,
         });
+        reload::register(&server);
         let (tell_failure, failure) = signal::channel(None);
         let journal_thread = journal::start(&journal, segment, move |outcome| {
             if let Err(reason) = outcome {
@@ -123,17 +131,17 @@ impl Running {
             stop_serving,
             failure,
         };
-        running.open(config, sockets, began)?;
+        running.open(sockets, began)?;
         Ok(running)
     }
 
     /// The rest of a start: the first segment is on disk, then everything is served.
-    fn open(&mut self, config: Config, sockets: Sockets, began: Instant) -> Result<(), Failure> {
+    fn open(&mut self, sockets: Sockets, began: Instant) -> Result<(), Failure> {
         let server = &self.server;
         crate::checkpoint::open_first_segment(server).map_err(Failure::failed)?;
         crate::datanodes::read_maps(server).map_err(Failure::user)?;
         watch::guard_space(server);
-        self.serve(config, sockets)?;
+        self.serve(sockets)?;
         let server = self.server.clone();
         let stop = self.stop_watch.clone();
         let thread = std::thread::Builder::new()
@@ -153,14 +161,14 @@ impl Running {
         Ok(())
     }
 
-    fn serve(&self, config: Config, sockets: Sockets) -> Result<(), Failure> {
+    fn serve(&self, sockets: Sockets) -> Result<(), Failure> {
         let Some(runtime) = &self.runtime else { return Ok(()) };
         let _inside = runtime.enter();
         let server = &self.server;
         let registry = Registry::default();
         beans::register(&registry, server);
         let health = server.health.clone();
-        let pages = Pages { config: Live::new(Daemon::Namenode, config), health, registry };
+        let pages = Pages { config: server.live.clone(), health, registry, about: about(server) };
         let router = http::common_pages(pages).merge(web::pages(server.clone()));
         let pages = http::serve(sockets.http, router, http::Bounds::default(), self.stopped());
         runtime.spawn(async move {
@@ -198,6 +206,12 @@ impl Running {
     /// Where its web pages are.
     pub fn http_address(&self) -> SocketAddr {
         self.server.http_address
+    }
+
+    /// The configuration in force.
+    #[cfg(test)]
+    pub(crate) fn live(&self) -> &Live {
+        &self.server.live
     }
 
     /// Rounds of write and sync so far.
@@ -256,6 +270,16 @@ impl Drop for Running {
             self.end();
         }
     }
+}
+
+/// What `/healthz` tells of a namenode: one that stands alone is active.
+fn about(server: &Arc<Server>) -> About {
+    let server = server.clone();
+    About::new(move || {
+        let is_safe = server.state.read().safe_mode_details(now()).is_some();
+        let entries = [("state", "active".into()), ("safemode", is_safe.into())];
+        entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    })
 }
 
 async fn failed(failure: &mut signal::Receiver<Option<String>>) -> String {

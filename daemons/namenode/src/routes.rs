@@ -30,7 +30,7 @@ const AUTHORIZATION: &str =
 const CALL_QUEUE: &str = "org.apache.hadoop.ipc.RefreshCallQueueProtocol";
 const GENERIC_REFRESH: &str = "org.apache.hadoop.ipc.GenericRefreshProtocol";
 const GROUPS: &str = "org.apache.hadoop.tools.GetUserMappingsProtocol";
-const RECONFIGURATION: &str = "org.apache.hadoop.hdfs.protocol.ReconfigurationProtocol";
+const RECONFIGURATION: &str = hdfs_edge::reconfiguration::PROTOCOL;
 /// `ProtocolMetaInfoPB`.
 pub(crate) const META_INFO: &str = "org.apache.hadoop.ipc.ProtocolMetaInfoPB";
 

@@ -13,11 +13,14 @@ use hdfs_core::Millis;
 use hdfs_core::namenode::{Caller, Durable, Namenode};
 use hdfs_edge::groups::{GroupList, Groups};
 use hdfs_edge::http::Health;
+use hdfs_edge::live::Live;
+use hdfs_edge::reconfiguration::Reconfiguration;
 use hdfs_edge::rpc::{Call, Responder};
 use hdfs_wire::Fault;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use prost::Message;
 
+use crate::datanodes::Maps;
 use crate::journal::Journal;
 use crate::names::Names;
 use crate::racks::Racks;
@@ -35,6 +38,11 @@ pub(crate) struct Server {
     pub(crate) activity: Activity,
     pub(crate) names: Names,
     pub(crate) settings: Settings,
+    /// Files about datanodes; their places may change while it runs.
+    pub(crate) maps: Mutex<Maps>,
+    /// The configuration in force.
+    pub(crate) live: Live,
+    pub(crate) reconfiguration: Reconfiguration,
     pub(crate) health: Health,
     pub(crate) rpc_metrics: Arc<hdfs_edge::rpc::Metrics>,
     /// When the process started.

@@ -8,8 +8,6 @@ use hdfs_edge::config::{Config, ConfigError};
 use hdfs_edge::keys::{self, Key};
 use hdfs_edge::{groups, net};
 
-use crate::datanodes::Maps;
-
 /// What the driver itself needs to know.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
@@ -37,7 +35,6 @@ pub(crate) struct Settings {
     pub(crate) frame_length_max: usize,
     pub(crate) connections_max: usize,
     pub(crate) format_allowed: bool,
-    pub(crate) maps: Maps,
     /// The program that knows racks.
     pub(crate) rack_script: Option<PathBuf>,
 }
@@ -87,7 +84,6 @@ impl Settings {
                 given => given,
             },
             format_allowed: config.boolean(&keys::DFS_NAMENODE_SUPPORT_ALLOW_FORMAT),
-            maps: Maps::new(config),
             rack_script: config.path(&keys::NET_TOPOLOGY_SCRIPT_FILE_NAME),
         })
     }

@@ -11,6 +11,7 @@ use prost::Message;
 
 use super::*;
 
+mod reloads;
 mod reports;
 
 /// A namenode's folder and configuration; it can be started again and again.

@@ -4,6 +4,7 @@ mod client;
 mod life;
 mod namenode;
 mod pipelines;
+mod reloads;
 mod single;
 
 use std::path::{Path, PathBuf};
@@ -23,8 +24,9 @@ struct Datanode {
     uuid: String,
 }
 
-fn config(namenode: &Namenode, root: &Path) -> Config {
-    let pairs = [
+/// What every datanode of a test is told.
+fn pairs(namenode: &Namenode, root: &Path) -> Vec<(&'static str, String)> {
+    vec![
         ("fs.defaultFS", format!("hdfs://{}", namenode.address)),
         ("dfs.datanode.data.dir", format!("[DISK]file://{}", root.display())),
         ("dfs.datanode.address", "127.0.0.1:0".to_owned()),
@@ -33,7 +35,11 @@ fn config(namenode: &Namenode, root: &Path) -> Config {
         ("dfs.datanode.hostname", "localhost".to_owned()),
         ("dfs.heartbeat.interval", "1".to_owned()),
         ("dfs.datanode.max.transfer.threads", "64".to_owned()),
-    ];
+    ]
+}
+
+fn config(namenode: &Namenode, root: &Path) -> Config {
+    let pairs = pairs(namenode, root);
     Config::from_pairs(pairs.iter().map(|(name, value)| (*name, value.as_str())))
         .expect("a configuration")
 }
@@ -41,8 +47,13 @@ fn config(namenode: &Namenode, root: &Path) -> Config {
 impl Datanode {
     /// Starts and waits until it is registered.
     fn start(namenode: &Namenode, root: &Path) -> Self {
+        Self::start_with(namenode, root, config(namenode, root))
+    }
+
+    /// As [`Datanode::start`], with a configuration of the test's own.
+    fn start_with(namenode: &Namenode, root: &Path, config: Config) -> Self {
         let before = namenode.known.lock().registrations.len();
-        let running = Running::start(config(namenode, root)).expect("started");
+        let running = Running::start(config).expect("started");
         let port = u32::from(running.ports().transfer);
         let uuid = namenode.wait("registration", |known| {
             let new = known.registrations[before..].iter();

@@ -34,6 +34,9 @@ pub(super) struct Known {
     /// (datanode uuid, block id, stamp, length, status 1 to 3), in order.
     pub(super) changes: Vec<(String, u64, u64, u64, i32)>,
     pub(super) reports: HashMap<String, Vec<ReportedReplica>>,
+    /// The last report of each storage, and how many full reports there were.
+    pub(super) storages: HashMap<String, Vec<ReportedReplica>>,
+    pub(super) report_count: usize,
     pub(super) commits: Vec<CommitBlockSynchronizationRequestProto>,
     pub(super) heartbeats: Vec<HeartbeatRequestProto>,
     /// Orders for a datanode, given out with its next heartbeat.
@@ -194,14 +197,20 @@ impl Answering {
         let request: BlockReportRequestProto = call.decode()?;
         let lease = request.context.and_then(|context| context.lease_id);
         assert_ne!(lease, None, "a report has its lease");
-        let replicas = request.reports.iter().flat_map(|report| {
+        let mut known = self.0.lock();
+        let mut all = Vec::new();
+        for report in &request.reports {
             assert!(report.blocks.is_empty());
-            BufferReader::new(&report.blocks_buffers, report.number_of_blocks())
-                .map(|replica| replica.expect("readable"))
-                .collect::<Vec<_>>()
-        });
+            let replicas: Vec<_> =
+                BufferReader::new(&report.blocks_buffers, report.number_of_blocks())
+                    .map(|replica| replica.expect("readable"))
+                    .collect();
+            all.extend_from_slice(&replicas);
+            known.storages.insert(report.storage.storage_uuid.clone(), replicas);
+        }
         let uuid = request.registration.datanode_id.datanode_uuid.clone();
-        self.0.lock().reports.insert(uuid, replicas.collect());
+        known.reports.insert(uuid, all);
+        known.report_count += 1;
         Ok(BlockReportResponseProto { cmd: None })
     }
 

@@ -20,6 +20,7 @@ use hdfs_wire::transfer::{
 };
 
 use super::connect::connect;
+use super::gate::Pass;
 use super::packets::PacketReader;
 use super::receive::{Acks, Outcome, Receiver};
 use super::send::{SendError, Sending};
@@ -35,26 +36,15 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(20);
 /// Bytes of the buffer for the one response of the source.
 const RESPONSE_BUFFER_LEN: usize = 256;
 
-/// One of the moves that may run at once.
-struct Slot<'a>(&'a Transfers);
-
-impl Drop for Slot<'_> {
-    fn drop(&mut self) {
-        self.0.moves.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 impl Transfers {
-    fn slot(&self) -> Result<Slot<'_>, Fault> {
-        let max = self.settings.balance_moves_max;
-        if self.moves.fetch_add(1, Ordering::AcqRel) >= max {
-            self.moves.fetch_sub(1, Ordering::AcqRel);
-            return Err(Fault::io(format!(
-                "threads quota is exceeded: {max} moves run \
-                 (dfs.datanode.balance.max.concurrent.moves)"
-            )));
-        }
-        Ok(Slot(self))
+    fn slot(&self) -> Result<Pass, Fault> {
+        self.moves.enter().ok_or_else(|| {
+            Fault::io(format!(
+                "threads quota is exceeded: {} moves run \
+                 (dfs.datanode.balance.max.concurrent.moves)",
+                self.moves.max()
+            ))
+        })
     }
 
     /// Runs one COPY_BLOCK.

@@ -10,7 +10,6 @@ use hdfs_wire::proto::hdfs::{BlockOpResponseProto, ClientReadStatusProto};
 use hdfs_wire::transfer::{BadOp, Request, Status, decode_delimited, write_delimited};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::{After, Connection, Transfers};
@@ -21,17 +20,11 @@ const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Bytes read at once while a request is incomplete; a usual one has about 300.
 const REQUEST_READ_LEN: usize = 1024;
 
-/// Connections for each thread that may run: clients keep some open between reads.
-const CONNECTIONS_PER_THREAD: usize = 2;
-
 /// A pause after the system refused a connection, so that a lack of descriptors is no busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts until the task is dropped.
 pub(crate) async fn listen(listener: TcpListener, transfers: Arc<Transfers>) {
-    let threads = transfers.settings.transfers_max;
-    let connections = Arc::new(Semaphore::new(threads * CONNECTIONS_PER_THREAD));
-    let threads = Arc::new(Semaphore::new(threads));
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -41,27 +34,23 @@ pub(crate) async fn listen(listener: TcpListener, transfers: Arc<Transfers>) {
                 continue;
             }
         };
-        let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else {
+        let Some(pass) = transfers.connections.enter() else {
             transfers.store.counters.refused_connections.increment();
             tracing::warn!(%peer, "too many connections, closed");
             continue;
         };
-        let (transfers, threads) = (Arc::clone(&transfers), Arc::clone(&threads));
+        let transfers = Arc::clone(&transfers);
         tokio::spawn(async move {
-            if let Err(error) = serve(stream, &transfers, &threads).await {
+            if let Err(error) = serve(stream, &transfers).await {
                 tracing::debug!(%peer, %error, "connection closed");
             }
-            drop(permit);
+            drop(pass);
         });
     }
 }
 
 /// Runs the operations of one connection, one after the other.
-async fn serve(
-    mut stream: TcpStream,
-    transfers: &Arc<Transfers>,
-    threads: &Arc<Semaphore>,
-) -> io::Result<()> {
+async fn serve(mut stream: TcpStream, transfers: &Arc<Transfers>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let (peer, local) = (stream.peer_addr()?, stream.local_addr()?);
     let mut input = BytesMut::new();
@@ -72,11 +61,11 @@ async fn serve(
             return Err(io::ErrorKind::TimedOut.into());
         };
         let Some(request) = request? else { return Ok(()) };
-        let Ok(permit) = Arc::clone(threads).try_acquire_owned() else {
+        let Some(pass) = transfers.threads.enter() else {
             transfers.store.counters.refused_connections.increment();
             tracing::warn!(
                 %peer,
-                threads = transfers.settings.transfers_max,
+                threads = transfers.threads.max(),
                 "dfs.datanode.max.transfer.threads are all busy, connection closed"
             );
             return Ok(());
@@ -97,7 +86,7 @@ async fn serve(
             let active = shared.enter(&connection.socket);
             let after = shared.run(connection, request);
             drop(active);
-            drop(permit);
+            drop(pass);
             after
         });
         match run.await.map_err(io::Error::other)? {

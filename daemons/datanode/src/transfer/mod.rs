@@ -8,6 +8,7 @@ mod balance;
 mod checksum;
 mod connect;
 mod copy;
+mod gate;
 mod listener;
 mod pace;
 mod packets;
@@ -19,7 +20,7 @@ mod write;
 use std::collections::HashMap;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::BytesMut;
 use hdfs_core::datanode::Block;
@@ -31,8 +32,12 @@ use crate::settings::Settings;
 use crate::store::Store;
 
 pub(crate) use copy::{Copy, Kind as CopyKind};
+use gate::Gate;
 pub(crate) use listener::listen;
 use pace::Pace;
+
+/// Connections for each thread that may run: clients keep some open between reads.
+const CONNECTIONS_PER_THREAD: usize = 2;
 
 /// What all transfers share.
 pub(crate) struct Transfers {
@@ -48,8 +53,12 @@ pub(crate) struct Transfers {
     identity: Mutex<Option<DatanodeIdProto>>,
     /// The balancer's speed limit.
     pub(crate) pace: Pace,
-    /// Moves of the balancer that run now.
-    moves: AtomicUsize,
+    /// Moves of the balancer (`dfs.datanode.balance.max.concurrent.moves`).
+    pub(crate) moves: Arc<Gate>,
+    /// Operations that run on threads (`dfs.datanode.max.transfer.threads`).
+    threads: Arc<Gate>,
+    /// Connections, busy or not.
+    connections: Arc<Gate>,
     /// Threads, shared with copies that the namenode ordered.
     pub(crate) runtime: tokio::runtime::Handle,
 }
@@ -62,6 +71,9 @@ impl Transfers {
         runtime: tokio::runtime::Handle,
     ) -> Arc<Self> {
         let pace = Pace::new(settings.balance_bandwidth);
+        let moves = Gate::new(settings.balance_moves_max);
+        let threads = Gate::new(settings.transfers_max);
+        let connections = Gate::new(settings.transfers_max * CONNECTIONS_PER_THREAD);
         Arc::new(Self {
             store,
             settings,
@@ -71,9 +83,17 @@ impl Transfers {
             stopping: AtomicBool::new(false),
             identity: Mutex::default(),
             pace,
-            moves: AtomicUsize::new(0),
+            moves,
+            threads,
+            connections,
             runtime,
         })
+    }
+
+    /// So many operations may run from now on; those that do go on.
+    pub(crate) fn set_threads_max(&self, max: usize) {
+        self.threads.set_max(max);
+        self.connections.set_max(max * CONNECTIONS_PER_THREAD);
     }
 
     /// A connection is in use until the guard is dropped.

@@ -91,8 +91,9 @@ impl Replicas {
         )
     }
 
-    /// Adds what a restart found. Of two replicas of one block the larger stamp stays, then the
-    /// longer one, then the one on the earlier volume; the other is returned, to be deleted.
+    /// Adds what a scan found. Of two replicas of one block the larger stamp stays, then the
+    /// longer one, then the one on the earlier volume; the other is returned, to be deleted. One
+    /// that something happens to always stays.
     pub fn load(&mut self, id: i64, found: Replica) -> Option<Duplicate> {
         let Some(known) = self.map.get_mut(&id) else {
             self.map.insert(id, found);
@@ -100,12 +101,22 @@ impl Replicas {
         };
         let rank =
             |replica: &Replica| (replica.stamp, replica.length, std::cmp::Reverse(replica.volume));
-        let loser =
-            if rank(&found) > rank(known) { std::mem::replace(known, found) } else { found };
+        let is_idle = known.live.is_none();
+        let loser = if is_idle && rank(&found) > rank(known) {
+            std::mem::replace(known, found)
+        } else {
+            found
+        };
         Some(Duplicate { id, replica: loser })
     }
 
-    /// Forgets all replicas of a volume that failed and says how many there were.
+    /// Who holds replicas of a volume.
+    pub fn writers_on(&self, volume: VolumeIndex) -> Vec<WriterId> {
+        let there = self.map.values().filter(|replica| replica.volume == volume);
+        there.filter_map(Replica::writer).collect()
+    }
+
+    /// Forgets all replicas of a volume that is not used any more and says how many there were.
     pub fn forget_volume(&mut self, volume: VolumeIndex) -> usize {
         let before = self.map.len();
         self.map.retain(|_, replica| replica.volume != volume);

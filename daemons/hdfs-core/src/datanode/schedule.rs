@@ -4,7 +4,7 @@
 use crate::Millis;
 
 /// The intervals, all in milliseconds.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Intervals {
     /// `dfs.heartbeat.interval`.
     pub heartbeat: Millis,
@@ -33,6 +33,13 @@ impl Schedule {
         self.next_heartbeat = now;
         self.next_report = now;
         self.lease = 0;
+    }
+
+    /// Other intervals from now on: what was planned with longer ones comes sooner.
+    pub fn adjust(&mut self, intervals: Intervals, now: Millis) {
+        self.intervals = intervals;
+        self.next_heartbeat = self.next_heartbeat.min(now.saturating_add(intervals.heartbeat));
+        self.next_report = self.next_report.min(now.saturating_add(intervals.full_report));
     }
 
     /// Milliseconds until the next heartbeat.
@@ -115,5 +122,18 @@ mod tests {
         assert!(schedule.heartbeat(3105));
         schedule.force_report();
         assert_eq!(schedule.report_due(3105), Some(0));
+    }
+
+    #[test]
+    fn shorter_intervals_count_at_once() {
+        let mut schedule = Schedule::new(Intervals { heartbeat: 9000, full_report: 90_000 }, 0);
+        schedule.heartbeat(0);
+        schedule.reported(0, 0);
+        schedule.adjust(Intervals { heartbeat: 1000, full_report: 5000 }, 100);
+        assert_eq!(schedule.wait(100), 1000);
+        assert!(!schedule.heartbeat(1100), "no report is due yet");
+        assert!(schedule.heartbeat(5100), "it is");
+        schedule.adjust(Intervals { heartbeat: 9000, full_report: 90_000 }, 5100);
+        assert_eq!(schedule.wait(5100), 1000, "what was promised is kept");
     }
 }

@@ -51,6 +51,16 @@ impl Namenode {
         &self.config
     }
 
+    /// Takes up new limits and intervals while it runs. Who the cluster is, the seed, the minimum
+    /// of replicas and the limits of safe mode must be those it began with: blocks are counted by
+    /// them already.
+    pub fn reconfigure(&mut self, config: Config) {
+        debug_assert_eq!(self.config.identity, config.identity);
+        debug_assert_eq!(self.config.replication_min, config.replication_min);
+        self.blocks.reconfigure(&config);
+        self.config = config;
+    }
+
     /// Bytes held by inodes and ids, directory entries, names, and lists of blocks.
     pub fn namespace_memory(&self) -> [usize; 4] {
         self.tree.memory()

@@ -77,6 +77,8 @@ fn an_error_names_file_key_value_and_what_is_accepted() {
         ("dfs.checksum.type", "MD5", "one of NULL, CRC32, CRC32C is accepted"),
         ("fs.defaultFS", "nn:8020", "scheme://host:port is accepted"),
         ("dfs.namenode.safemode.threshold-pct", "NaN", "a decimal number is accepted"),
+        ("howdah.log.level", "debgu", "one of off, error, warn, info, debug, trace is accepted"),
+        ("howdah.log.level", "info,x y=warn", "or target=level, separated by commas"),
     ];
     for (name, value, accepted) in cases {
         let error = load("", &property(name, value)).expect_err(name).to_string();
@@ -151,6 +153,32 @@ fn the_hash_tells_values_and_not_layout() {
     assert_eq!(one.hash(), two.hash());
     assert_ne!(one.hash(), three.hash());
     assert_eq!(one.hash().len(), 16);
+}
+
+/// The agent compares the hash of what it rendered with the hash that `/healthz` tells.
+#[test]
+fn texts_and_files_have_the_same_hash() {
+    let texts = [
+        (
+            FILES[0],
+            format!("<configuration>{}</configuration>", property("fs.defaultFS", "hdfs://a")),
+        ),
+        (
+            FILES[1],
+            format!(
+                "<configuration>{}</configuration>",
+                property("dfs.replication", "${dfs.namenode.replication.min}")
+            ),
+        ),
+    ];
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, text) in &texts {
+        std::fs::write(folder.path().join(name), text).expect("written");
+    }
+    let loaded = Config::load(folder.path()).expect("valid");
+    let texts = texts.iter().map(|(name, text)| (*name, text.as_str()));
+    let read = Config::from_texts(Path::new(""), texts).expect("valid");
+    assert_eq!(loaded.hash(), read.hash());
 }
 
 proptest! {

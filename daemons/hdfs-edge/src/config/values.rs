@@ -51,7 +51,27 @@ pub fn check(key: &Key, value: &str) -> Result<(), String> {
             Some((scheme, _)) if !scheme.is_empty() => Ok(()),
             _ => Err("scheme://host:port is accepted".to_owned()),
         },
+        Kind::LogLevel => log_level(value),
     }
+}
+
+/// What a log line may be asked to weigh at least.
+const LOG_LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
+
+fn log_level(text: &str) -> Result<(), String> {
+    let is_level = |word: &str| LOG_LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word));
+    let is_target = |word: &str| {
+        !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "_:".contains(c))
+    };
+    let is_known = |part: &str| match part.split_once('=') {
+        Some((target, level)) => is_target(target) && is_level(level),
+        None => is_level(part),
+    };
+    if text.is_empty() || text.split(',').all(is_known) {
+        return Ok(());
+    }
+    let levels = LOG_LEVELS.join(", ");
+    Err(format!("one of {levels} is accepted, or target=level, separated by commas"))
 }
 
 fn range(number: i64, min: i64, max: i64) -> Result<(), String> {

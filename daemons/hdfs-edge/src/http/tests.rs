@@ -13,7 +13,8 @@ fn pages() -> Pages {
     let config = Live::new(crate::keys::Daemon::Namenode, config);
     let registry = Registry::default();
     registry.register(|| vec![Bean::new("NameNode", "FSNamesystem").with("FilesTotal", 3_u64)]);
-    Pages { config, health: Health::default(), registry }
+    let about = About::new(|| Map::from_iter([("state".to_owned(), "active".into())]));
+    Pages { config, health: Health::default(), registry, about }
 }
 
 fn start(pages: Pages, bounds: Bounds) -> (tokio::runtime::Runtime, SocketAddr) {
@@ -45,6 +46,7 @@ fn every_common_page_answers() {
     pages.health.set_ready();
     let healthy = fetch(address, "/healthz");
     assert!(healthy.starts_with("HTTP/1.1 200") && healthy.contains(&pages.config.get().hash()));
+    assert!(healthy.contains("\"state\":\"active\"") && healthy.contains("\"ready\":true"));
     assert!(fetch(address, "/jmx").contains("\"FilesTotal\": 3"));
     assert!(fetch(address, "/jmx?get=Hadoop:service=NameNode,name=X::Y").contains(" 404 "));
     assert!(fetch(address, "/prom").contains("fs_namesystem_files_total 3"));

@@ -31,7 +31,7 @@ keys! {
         "dfs.block.access.token.enable", Kind::Boolean, "false", Restart, [Namenode, Datanode],
         "Whether datanodes ask for block tokens.";
     DFS_BLOCK_INVALIDATE_LIMIT =
-        "dfs.block.invalidate.limit", Kind::Integer(1, i64::MAX), "1000", Restart, [Namenode],
+        "dfs.block.invalidate.limit", Kind::Integer(1, i64::MAX), "1000", Reload, [Namenode],
         "Most deletions ordered with one heartbeat.";
     DFS_BLOCK_REPLICATOR_CLASSNAME =
         "dfs.block.replicator.classname", Kind::Text,
@@ -48,26 +48,26 @@ keys! {
         "The first full block report is sent after a random time up to this.";
     DFS_BLOCKREPORT_INTERVAL_MSEC =
         "dfs.blockreport.intervalMsec", Kind::Time(Unit::Millis, 1000, i64::MAX),
-        "21600000", Restart, [Datanode],
+        "21600000", Reload, [Datanode],
         "Time between full block reports.";
     DFS_BLOCKREPORT_SPLIT_THRESHOLD =
         "dfs.blockreport.split.threshold", Kind::Integer(0, i64::MAX),
-        "1000000", Restart, [Datanode],
+        "1000000", Reload, [Datanode],
         "More blocks than this are reported one storage per message.";
     DFS_BLOCKSIZE =
-        "dfs.blocksize", Kind::Size(512, 1 << 50), "134217728", Restart, [Namenode, Client],
+        "dfs.blocksize", Kind::Size(512, 1 << 50), "134217728", Reload, [Namenode, Client],
         "Block size of new files in bytes.";
     DFS_BYTES_PER_CHECKSUM =
         "dfs.bytes-per-checksum", Kind::Integer(1, 1 << 24),
-        "512", Restart, [Namenode, Datanode, Client],
+        "512", Reload, [Namenode, Client],
         "Data bytes covered by one checksum.";
     DFS_CHECKSUM_TYPE =
         "dfs.checksum.type", Kind::Choice(&["NULL", "CRC32", "CRC32C"]),
-        "CRC32C", Restart, [Namenode, Datanode, Client],
+        "CRC32C", Reload, [Namenode, Client],
         "Checksum of new files.";
     DFS_CLIENT_WRITE_PACKET_SIZE =
         "dfs.client-write-packet-size", Kind::Integer(512, 16 << 20),
-        "65536", Restart, [Namenode, Client],
+        "65536", Reload, [Namenode, Client],
         "Bytes in one packet of a write.";
     DFS_CLIENT_BLOCK_WRITE_LOCATE_FOLLOWING_BLOCK_RETRIES =
         "dfs.client.block.write.locateFollowingBlock.retries", Kind::Integer(0, 100000),
@@ -126,11 +126,11 @@ keys! {
         "Limit of balancing in bytes per second.";
     DFS_DATANODE_BALANCE_MAX_CONCURRENT_MOVES =
         "dfs.datanode.balance.max.concurrent.moves", Kind::Integer(1, 100000),
-        "100", Restart, [Datanode],
+        "100", Reload, [Datanode],
         "Blocks moved at once by the balancer.";
     DFS_DATANODE_DATA_DIR =
         "dfs.datanode.data.dir", Kind::Folders,
-        "file://${hadoop.tmp.dir}/dfs/data", Restart, [Datanode],
+        "file://${hadoop.tmp.dir}/dfs/data", Reload, [Datanode],
         "Folders for blocks, each with an optional [SSD], [DISK], [ARCHIVE], [RAM_DISK] or \
          [NVDIMM].";
     DFS_DATANODE_DATA_DIR_PERM =
@@ -150,7 +150,7 @@ keys! {
         "dfs.datanode.drop.cache.behind.writes", Kind::Boolean, "false", Restart, [Datanode],
         "Whether written data is dropped from the page cache.";
     DFS_DATANODE_DU_RESERVED =
-        "dfs.datanode.du.reserved", Kind::Size(0, i64::MAX), "0", Restart, [Datanode],
+        "dfs.datanode.du.reserved", Kind::Size(0, i64::MAX), "0", Reload, [Datanode],
         "Bytes of each folder's disk left for others.";
     DFS_DATANODE_FAILED_VOLUMES_TOLERATED =
         "dfs.datanode.failed.volumes.tolerated", Kind::Integer(-1, 1000), "0", Restart, [Datanode],
@@ -185,7 +185,7 @@ keys! {
         "dfs.datanode.max.locked.memory", Kind::Size(0, i64::MAX), "0", Restart, [Datanode],
         "Most bytes of blocks locked in memory.";
     DFS_DATANODE_MAX_TRANSFER_THREADS =
-        "dfs.datanode.max.transfer.threads", Kind::Integer(1, 65536), "4096", Restart, [Datanode],
+        "dfs.datanode.max.transfer.threads", Kind::Integer(1, 65536), "4096", Reload, [Datanode],
         "Most transfers at once.";
     DFS_DATANODE_MIN_SUPPORTED_NAMENODE_VERSION =
         "dfs.datanode.min.supported.namenode.version", Kind::Text, "2.1.0-beta", None, [Datanode],
@@ -253,7 +253,7 @@ keys! {
         "How often a standby reads new transactions.";
     DFS_HEARTBEAT_INTERVAL =
         "dfs.heartbeat.interval", Kind::Time(Unit::Seconds, 1, 86400),
-        "3", Restart, [Namenode, Datanode],
+        "3", Reload, [Namenode, Datanode],
         "Time between heartbeats of a datanode.";
     DFS_HOSTS =
         "dfs.hosts", Kind::Path, "", Reload, [Namenode],
@@ -294,14 +294,14 @@ keys! {
         "dfs.journalnode.rpc-address", Kind::Address, "0.0.0.0:8485", Restart, [Journalnode],
         "The journalnode's RPC address.";
     DFS_LS_LIMIT =
-        "dfs.ls.limit", Kind::Integer(1, 1000000), "1000", Restart, [Namenode],
+        "dfs.ls.limit", Kind::Integer(1, 1000000), "1000", Reload, [Namenode],
         "Most entries in one answer to a listing.";
     DFS_NAMENODE_ACCESSTIME_PRECISION =
         "dfs.namenode.accesstime.precision", Kind::Time(Unit::Millis, 0, i64::MAX),
-        "3600000", Restart, [Namenode],
+        "3600000", Reload, [Namenode],
         "Access times are kept to this precision; 0 turns them off.";
     DFS_NAMENODE_ACLS_ENABLED =
-        "dfs.namenode.acls.enabled", Kind::Boolean, "true", Restart, [Namenode],
+        "dfs.namenode.acls.enabled", Kind::Boolean, "true", Reload, [Namenode],
         "Whether access lists may be set.";
     DFS_NAMENODE_AUDIT_LOG_ASYNC =
         "dfs.namenode.audit.log.async", Kind::Boolean, "false", None, [Namenode],
@@ -386,26 +386,26 @@ keys! {
         "Whether repeated calls are recognised.";
     DFS_NAMENODE_FS_LIMITS_MAX_BLOCKS_PER_FILE =
         "dfs.namenode.fs-limits.max-blocks-per-file", Kind::Integer(1, 1 << 31),
-        "10000", Restart, [Namenode],
+        "10000", Reload, [Namenode],
         "Most blocks of a file.";
     DFS_NAMENODE_FS_LIMITS_MAX_COMPONENT_LENGTH =
         "dfs.namenode.fs-limits.max-component-length", Kind::Integer(0, 65535),
-        "255", Restart, [Namenode],
+        "255", Reload, [Namenode],
         "Longest name in bytes; 0 means no limit.";
     DFS_NAMENODE_FS_LIMITS_MAX_DIRECTORY_ITEMS =
         "dfs.namenode.fs-limits.max-directory-items", Kind::Integer(1, 6400000),
-        "1048576", Restart, [Namenode],
+        "1048576", Reload, [Namenode],
         "Most entries of a directory.";
     DFS_NAMENODE_FS_LIMITS_MAX_XATTR_SIZE =
-        "dfs.namenode.fs-limits.max-xattr-size", Kind::Size(0, 32768), "16384", Restart, [Namenode],
+        "dfs.namenode.fs-limits.max-xattr-size", Kind::Size(0, 32768), "16384", Reload, [Namenode],
         "Most bytes of an attribute's name and value together.";
     DFS_NAMENODE_FS_LIMITS_MAX_XATTRS_PER_INODE =
         "dfs.namenode.fs-limits.max-xattrs-per-inode", Kind::Integer(0, 10000),
-        "32", Restart, [Namenode],
+        "32", Reload, [Namenode],
         "Most extended attributes of a file or directory.";
     DFS_NAMENODE_FS_LIMITS_MIN_BLOCK_SIZE =
         "dfs.namenode.fs-limits.min-block-size", Kind::Size(0, 1 << 50),
-        "1048576", Restart, [Namenode],
+        "1048576", Reload, [Namenode],
         "Smallest block size of a new file in bytes.";
     DFS_NAMENODE_HANDLER_COUNT =
         "dfs.namenode.handler.count", Kind::Integer(1, 100000), "10", None, [Namenode],
@@ -438,18 +438,18 @@ keys! {
         "The namenode's keytab.";
     DFS_NAMENODE_LEASE_HARD_LIMIT_SEC =
         "dfs.namenode.lease-hard-limit-sec", Kind::Time(Unit::Seconds, 60, i64::MAX),
-        "1200", Restart, [Namenode],
+        "1200", Reload, [Namenode],
         "A file whose writer was silent for this long is closed by the namenode.";
     DFS_NAMENODE_LEASE_RECHECK_INTERVAL_MS =
         "dfs.namenode.lease-recheck-interval-ms", Kind::Time(Unit::Millis, 1, i64::MAX),
-        "2000", Restart, [Namenode],
+        "2000", Reload, [Namenode],
         "How often leases are looked at.";
     DFS_NAMENODE_LIFELINE_RPC_ADDRESS =
         "dfs.namenode.lifeline.rpc-address", Kind::Address, "", Restart, [Namenode, Datanode],
         "A separate RPC address for lifeline messages.";
     DFS_NAMENODE_LIST_OPENFILES_NUM_RESPONSES =
         "dfs.namenode.list.openfiles.num.responses", Kind::Integer(1, 100000),
-        "1000", Restart, [Namenode],
+        "1000", Reload, [Namenode],
         "Open files in one answer.";
     DFS_NAMENODE_MAX_LOCK_HOLD_TO_RELEASE_LEASE_MS =
         "dfs.namenode.max-lock-hold-to-release-lease-ms", Kind::Time(Unit::Millis, 1, i64::MAX),
@@ -488,11 +488,11 @@ keys! {
         "dfs.namenode.plugins", Kind::List, "", None, [Namenode],
         "Java plug-ins; none are loaded.";
     DFS_NAMENODE_POSIX_ACL_INHERITANCE_ENABLED =
-        "dfs.namenode.posix.acl.inheritance.enabled", Kind::Boolean, "true", Restart, [Namenode],
+        "dfs.namenode.posix.acl.inheritance.enabled", Kind::Boolean, "true", Reload, [Namenode],
         "Whether a default access list takes the place of the client's umask.";
     DFS_NAMENODE_RECONSTRUCTION_PENDING_TIMEOUT_SEC =
         "dfs.namenode.reconstruction.pending.timeout-sec", Kind::Time(Unit::Seconds, 1, i64::MAX),
-        "300", Restart, [Namenode],
+        "300", Reload, [Namenode],
         "An ordered copy that is not reported in this time is ordered again.";
     DFS_NAMENODE_REDUNDANCY_CONSIDER_LOAD =
         "dfs.namenode.redundancy.considerLoad", Kind::Boolean, "true", Restart, [Namenode],
@@ -503,21 +503,21 @@ keys! {
         "A datanode is busy above this multiple of the mean load.";
     DFS_NAMENODE_REDUNDANCY_INTERVAL_SECONDS =
         "dfs.namenode.redundancy.interval.seconds", Kind::Time(Unit::Seconds, 1, i64::MAX),
-        "3s", Restart, [Namenode],
+        "3s", Reload, [Namenode],
         "How often missing replicas are looked for.";
     DFS_NAMENODE_REPLICATION_MAX_STREAMS =
-        "dfs.namenode.replication.max-streams", Kind::Integer(1, 1000000), "2", Restart, [Namenode],
+        "dfs.namenode.replication.max-streams", Kind::Integer(1, 1000000), "2", Reload, [Namenode],
         "Copies a datanode sends at once.";
     DFS_NAMENODE_REPLICATION_MAX_STREAMS_HARD_LIMIT =
         "dfs.namenode.replication.max-streams-hard-limit", Kind::Integer(1, 1000000),
-        "4", Restart, [Namenode],
+        "4", Reload, [Namenode],
         "Copies a datanode sends at once when a block is about to be lost.";
     DFS_NAMENODE_REPLICATION_MIN =
         "dfs.namenode.replication.min", Kind::Integer(1, 512), "1", Restart, [Namenode],
         "Replicas that must be reported before a block counts as complete.";
     DFS_NAMENODE_REPLICATION_WORK_MULTIPLIER_PER_ITERATION =
         "dfs.namenode.replication.work.multiplier.per.iteration", Kind::Integer(1, 1000000),
-        "2", Restart, [Namenode],
+        "2", Reload, [Namenode],
         "Blocks copied in one round for each live datanode.";
     DFS_NAMENODE_RESOURCE_CHECK_INTERVAL =
         "dfs.namenode.resource.check.interval", Kind::Time(Unit::Millis, 100, i64::MAX),
@@ -536,7 +536,7 @@ keys! {
         "Free bytes below which the namenode goes into safe mode.";
     DFS_NAMENODE_RETRYCACHE_EXPIRYTIME_MILLIS =
         "dfs.namenode.retrycache.expirytime.millis", Kind::Time(Unit::Millis, 1, i64::MAX),
-        "600000", Restart, [Namenode],
+        "600000", Reload, [Namenode],
         "How long a call is remembered.";
     DFS_NAMENODE_RETRYCACHE_HEAP_PERCENT =
         "dfs.namenode.retrycache.heap.percent", Kind::Float(0.0, 100.0), "0.03f", None, [Namenode],
@@ -593,7 +593,7 @@ keys! {
         "Entries in one page of a snapshot difference.";
     DFS_NAMENODE_STALE_DATANODE_INTERVAL =
         "dfs.namenode.stale.datanode.interval", Kind::Time(Unit::Millis, 1, i64::MAX),
-        "30000", Restart, [Namenode],
+        "30000", Reload, [Namenode],
         "Time without a heartbeat after which a datanode is stale.";
     DFS_NAMENODE_STARTUP_DELAY_BLOCK_DELETION_SEC =
         "dfs.namenode.startup.delay.block.deletion.sec", Kind::Time(Unit::Seconds, 0, i64::MAX),
@@ -610,7 +610,7 @@ keys! {
         "0.5f", Restart, [Namenode],
         "Above this share of stale datanodes they are used again.";
     DFS_NAMENODE_XATTRS_ENABLED =
-        "dfs.namenode.xattrs.enabled", Kind::Boolean, "true", Restart, [Namenode],
+        "dfs.namenode.xattrs.enabled", Kind::Boolean, "true", Reload, [Namenode],
         "Whether extended attributes may be set.";
     DFS_NAMESERVICE_ID =
         "dfs.nameservice.id", Kind::Text, "", Restart, [Namenode, Secondary],
@@ -620,16 +620,16 @@ keys! {
         "", Restart, [Namenode, Datanode, Journalnode, Failover, Client],
         "Names of the name services of the cluster.";
     DFS_PERMISSIONS_ENABLED =
-        "dfs.permissions.enabled", Kind::Boolean, "true", Restart, [Namenode],
+        "dfs.permissions.enabled", Kind::Boolean, "true", Reload, [Namenode],
         "Whether permissions are checked.";
     DFS_PERMISSIONS_SUPERUSERGROUP =
         "dfs.permissions.superusergroup", Kind::Text, "supergroup", Restart, [Namenode, Datanode],
         "The group whose members may do everything.";
     DFS_REPLICATION =
-        "dfs.replication", Kind::Integer(1, 512), "3", Restart, [Namenode, Client],
+        "dfs.replication", Kind::Integer(1, 512), "3", Reload, [Namenode, Client],
         "Replicas of a file when its writer names no number.";
     DFS_REPLICATION_MAX =
-        "dfs.replication.max", Kind::Integer(1, 32767), "512", Restart, [Namenode],
+        "dfs.replication.max", Kind::Integer(1, 32767), "512", Reload, [Namenode],
         "Most replicas a file may ask for.";
     DFS_STORAGE_POLICY_ENABLED =
         "dfs.storage.policy.enabled", Kind::Boolean, "true", Restart, [Namenode],
@@ -651,7 +651,7 @@ keys! {
         "Minutes between trash checkpoints; 0 means as fs.trash.interval.";
     FS_TRASH_INTERVAL =
         "fs.trash.interval", Kind::Time(Unit::Minutes, 0, i64::MAX),
-        "0", Restart, [Namenode, Client],
+        "0", Reload, [Namenode, Client],
         "Minutes after which trash is deleted; 0 turns trash off.";
     HA_ZOOKEEPER_QUORUM =
         "ha.zookeeper.quorum", Kind::List, "", None, [Failover],
@@ -705,12 +705,16 @@ keys! {
     HADOOP_USER_GROUP_STATIC_MAPPING_OVERRIDES =
         "hadoop.user.group.static.mapping.overrides", Kind::Text, "dr.who=;", Restart, [Namenode],
         "Groups given here instead of asked: user=group,group;user=...";
+    HOWDAH_LOG_LEVEL =
+        "howdah.log.level", Kind::LogLevel, "", Reload, [Namenode, Datanode],
+        "Log level (off, error, warn, info, debug, trace), or target=level, or several separated \
+         by commas; empty means as RUST_LOG says. Not one of Hadoop's keys.";
     IO_COMPRESSION_CODECS =
         "io.compression.codecs", Kind::List, "", None, [Client],
         "Compression classes of clients.";
     IO_FILE_BUFFER_SIZE =
         "io.file.buffer.size", Kind::Integer(1, 1 << 30),
-        "4096", None, [Namenode, Datanode, Client],
+        "4096", Reload, [Namenode, Client],
         "Buffer of file streams in bytes.";
     IO_SERIALIZATIONS =
         "io.serializations", Kind::List, "", None, [Client],

@@ -10,14 +10,14 @@ use super::*;
 const STORAGE: &str = "DS-1";
 
 /// A datanode that stores nothing and reports what it is told to.
-struct Reporter {
+pub(super) struct Reporter {
     caller: Caller,
     registration: DatanodeRegistrationProto,
     pool: String,
 }
 
 impl Reporter {
-    fn new(running: &Running) -> Self {
+    pub(super) fn new(running: &Running) -> Self {
         let caller = Caller::new(running, routes::DATANODE);
         let version: VersionResponseProto =
             caller.call("versionRequest", &VersionRequestProto {}).expect("answers");

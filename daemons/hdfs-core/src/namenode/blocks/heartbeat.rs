@@ -52,9 +52,11 @@ impl BlockManager {
         let failed_volumes = request.failed_volumes.unwrap_or_default();
         let clock = self.clock;
         let node = self.nodes.node_mut(place);
-        // Which volumes are gone is judged only when something changed, as heartbeats may leave
-        // volumes out that are just being added.
+        // Which volumes failed is judged only when something changed, as heartbeats may leave
+        // volumes out that are just being added. One that is left out and empty is gone: its node
+        // was told to do without it.
         let judge = failed_volumes > node.failed_volumes || !node.heartbeated;
+        let fewer = request.reports.len() < node.storages.len();
         node.heard = clock;
         node.heartbeated = true;
         node.xceivers = request.xceiver_count.unwrap_or_default();
@@ -65,8 +67,8 @@ impl BlockManager {
         for report in request.reports.iter().take(STORAGES_PER_NODE_MAX) {
             self.take_storage(place, report);
         }
-        if judge && !request.reports.is_empty() {
-            self.judge_volumes(place, &request.reports);
+        if (judge || fewer) && !request.reports.is_empty() {
+            self.judge_volumes(place, &request.reports, judge);
         }
         self.nodes.sum_space(place);
     }
@@ -89,8 +91,9 @@ impl BlockManager {
         }
     }
 
-    /// Storages the heartbeat leaves out have failed: their replicas are gone.
-    fn judge_volumes(&mut self, place: NodeId, reports: &[StorageReportProto]) {
+    /// Storages the heartbeat leaves out have failed, those with replicas only where `all` says so:
+    /// their replicas are gone.
+    fn judge_volumes(&mut self, place: NodeId, reports: &[StorageReportProto], all: bool) {
         let named = |uuid: &str| {
             reports.iter().any(|report| {
                 let storage = report.storage.as_ref();
@@ -98,7 +101,8 @@ impl BlockManager {
             })
         };
         for id in self.nodes.node(place).storages.clone() {
-            if !named(&self.nodes.storage(id).uuid) && !self.nodes.storage(id).failed {
+            let storage = self.nodes.storage(id);
+            if !named(&storage.uuid) && !storage.failed && (all || storage.count == 0) {
                 let storage = self.nodes.storage_mut(id);
                 storage.failed = true;
                 storage.space = super::registry::Space::default();

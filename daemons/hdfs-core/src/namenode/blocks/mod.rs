@@ -171,6 +171,19 @@ impl BlockManager {
         }
     }
 
+    /// New limits and intervals. What was planned with a longer interval comes sooner; and where
+    /// less silence is death from now on, nodes that still beat at the old pace get time to hear
+    /// of the new one.
+    pub(super) fn reconfigure(&mut self, config: &super::Config) {
+        let old = std::mem::replace(&mut self.settings, Settings::from(config));
+        let round = self.clock.saturating_add(self.settings.redundancy_interval_ms);
+        self.next_redundancy = self.next_redundancy.min(round);
+        if self.settings.dead_after_ms() < old.dead_after_ms() {
+            let grace = self.clock.saturating_add(10 * old.heartbeat_interval_ms);
+            self.mourn_from = self.mourn_from.max(grace);
+        }
+    }
+
     /// Image and edits are in: safe mode starts to count (or ends at once with no blocks).
     pub fn loaded(&mut self, now: Millis) {
         self.advance(now);

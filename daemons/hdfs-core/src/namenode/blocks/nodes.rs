@@ -168,7 +168,8 @@ impl BlockManager {
         let pause = self.clock.saturating_sub(self.last_tick);
         self.last_tick = self.clock;
         if pause > PAUSE_MS {
-            self.mourn_from = self.clock.saturating_add(10 * self.settings.heartbeat_interval_ms);
+            let grace = self.clock.saturating_add(10 * self.settings.heartbeat_interval_ms);
+            self.mourn_from = self.mourn_from.max(grace);
         }
     }
 

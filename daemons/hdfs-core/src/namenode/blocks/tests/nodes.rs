@@ -229,3 +229,65 @@ fn reports_name_every_field() {
     assert!(lab.blocks.datanodes(Kind::Dead).is_empty());
     assert!(lab.blocks.datanodes(Kind::Decommissioning).is_empty());
 }
+
+/// New limits while it runs: the next answers obey them, and nobody dies of a shorter patience
+/// before it could hear of the new pace.
+#[test]
+fn new_limits_count_at_once() {
+    let mut lab = Lab::nodes(2);
+    let blocks: Vec<Block> = (1..=3).map(|id| lab.written(id, 1)).collect();
+    for block in &blocks {
+        lab.blocks.remove(block.id);
+    }
+    let limits = |invalidate_limit, heartbeat_interval, heartbeat_recheck_interval| Config {
+        identity: identity(),
+        invalidate_limit,
+        heartbeat_interval,
+        heartbeat_recheck_interval,
+        ..Config::default()
+    };
+    lab.blocks.reconfigure(&limits(1, 1_000, 500));
+    let ordered = |commands: Vec<DatanodeCommandProto>| -> usize {
+        commands.iter().filter_map(|each| each.blk_cmd.as_ref()).map(|each| each.blocks.len()).sum()
+    };
+    assert_eq!(ordered(lab.beat(0)), 1);
+    lab.blocks.reconfigure(&limits(1_000, 1_000, 500));
+    assert_eq!(ordered(lab.beat(0)), 2);
+    // Ten of the old heartbeats are 30 s; the new limit alone would be 11 s.
+    lab.pass(20, &[0]);
+    assert_eq!(lab.blocks.datanodes(Kind::Dead).len(), 0);
+    lab.pass(12, &[0]);
+    assert_eq!(lab.blocks.datanodes(Kind::Dead).len(), 1);
+    lab.check();
+}
+
+/// A datanode whose folder was taken out of its list reports that storage as empty once and leaves
+/// it out of its heartbeats: its room must not count any more. While it still has replicas here,
+/// leaving it out means nothing.
+#[test]
+fn a_storage_that_is_left_out_and_empty_is_gone() {
+    let mut lab = Lab::nodes(1);
+    let place = lab.place_of(0).unwrap();
+    let mut both = heartbeat(0, 100 * GIB);
+    let mut second = both.reports[0].clone();
+    second.storage_uuid = "DS-second".into();
+    second.storage.as_mut().unwrap().storage_uuid = "DS-second".into();
+    both.reports.push(second);
+    lab.blocks.heartbeat(lab.now, place, &both);
+    assert_eq!(lab.blocks.stats().capacity, 400 * GIB);
+    let storage = lab.blocks.known_storage(place, "DS-second", None).unwrap();
+    lab.blocks.insert(block(1), 1, 1, BlockState::UnderConstruction);
+    lab.blocks.commit(block(1)).unwrap();
+    lab.blocks.full_report(storage, [whole(block(1))].into_iter());
+    assert_eq!(lab.blocks.live_replicas(1), 1);
+    lab.beat(0);
+    assert_eq!((lab.blocks.live_replicas(1), lab.blocks.stats().capacity), (1, 400 * GIB));
+    lab.blocks.full_report(storage, std::iter::empty());
+    lab.beat(0);
+    assert_eq!((lab.blocks.live_replicas(1), lab.blocks.stats().capacity), (0, 200 * GIB));
+    // It comes back.
+    lab.blocks.heartbeat(lab.now, place, &both);
+    lab.blocks.full_report(storage, [whole(block(1))].into_iter());
+    assert_eq!((lab.blocks.live_replicas(1), lab.blocks.stats().capacity), (1, 400 * GIB));
+    lab.check();
+}
