@@ -2,10 +2,12 @@
 //! prints, and how it exits.
 
 use std::fs;
+use std::time::Duration;
 
 use tests::cluster::{Cluster, Options};
 use tests::hadoop;
 use tests::judge::Judge;
+use tests::wait;
 
 use crate::common;
 
@@ -128,6 +130,33 @@ fn administration(judge: &Judge) {
     assert!(topology.contains("/default-rack"), "{topology}");
     let free = judge.fs(&["-df", "/"]).ok();
     assert!(free.starts_with("Filesystem"), "{free}");
+}
+
+/// `-reconfig`: properties, start and status, for a namenode and a datanode. In dev the agent has
+/// told them already what changed, so there is nothing left to change.
+#[test]
+fn java_starts_a_reconfiguration() {
+    let Some(hadoop) = hadoop::for_test("java_starts_a_reconfiguration") else { return };
+    let cluster = Cluster::start(Options::datanodes(1));
+    let judge = Judge::start(hadoop, &cluster.conf());
+    let nodes = [
+        ("namenode", 8020, "dfs.namenode.replication.max-streams"),
+        ("datanode", 9867, "dfs.datanode.data.dir"),
+    ];
+    for (role, port, key) in nodes {
+        let address = format!("127.0.0.1:{}", cluster.offset().port(port));
+        let ask = |what: &str| judge.dfsadmin(&["-reconfig", role, &address, what]).ok();
+        let properties = ask("properties");
+        assert!(properties.contains("Reconfigurable properties:"), "{properties}");
+        assert!(properties.lines().any(|line| line == key), "{properties}");
+        let none = ask("status");
+        assert!(none.contains("no task was found."), "{none}");
+        let started = ask("start");
+        assert!(started.contains("Started reconfiguration task on node"), "{started}");
+        wait::until("the end of a reconfiguration", Duration::from_secs(20), || {
+            ask("status").contains("and finished at").then_some(())
+        });
+    }
 }
 
 /// A file of 1 GiB through Java's client and back, three replicas.

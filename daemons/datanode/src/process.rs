@@ -25,7 +25,7 @@ use crate::link::{self, Link};
 use crate::orders::Orders;
 use crate::recovery::Recoverer;
 use crate::reload::{self, Reached};
-use crate::settings::{Address, Settings};
+use crate::settings::{Address, Settings, Timing};
 use crate::storage::{Folders, Namespace};
 use crate::store::Store;
 use crate::transfer::{self, Transfers};
@@ -284,17 +284,7 @@ impl Serving {
             self.ports.transfer,
             runtime.clone(),
         );
-        let (timing, watched_timing) = watch::channel(self.settings.timing);
-        reload::register(
-            &self.live,
-            Reached {
-                store: Arc::clone(&store),
-                transfers: Arc::clone(&transfers),
-                timing,
-                namespace: self.namespace.clone(),
-                datanode_uuid: datanode_uuid.clone(),
-            },
-        );
+        let timing = self.follow(&store, &transfers, &datanode_uuid);
         let (wishes, wished) = mpsc::channel(WISHES_MAX);
         let (admin_stop, rpc) = (Arc::new(Notify::new()), Arc::new(Metrics::default()));
         let ipc = Ipc {
@@ -323,7 +313,7 @@ impl Serving {
             link: self.link.clone(),
             store: Arc::clone(&store),
             transfers: Arc::clone(&transfers),
-            timing: watched_timing,
+            timing,
             orders,
             health: self.health.clone(),
             registration: link::registration(self.identity(datanode_uuid), &self.namespace),
@@ -343,6 +333,25 @@ impl Serving {
         transfers.cut_all();
         wait_for_streams(&transfers).await;
         result
+    }
+
+    /// Takes up what can change while it runs; the conversation's times come by a channel.
+    fn follow(
+        &self,
+        store: &Arc<Store>,
+        transfers: &Arc<Transfers>,
+        datanode_uuid: &str,
+    ) -> watch::Receiver<Timing> {
+        let (timing, watched) = watch::channel(self.settings.timing);
+        let reached = Reached {
+            store: Arc::clone(store),
+            transfers: Arc::clone(transfers),
+            timing,
+            namespace: self.namespace.clone(),
+            datanode_uuid: datanode_uuid.to_owned(),
+        };
+        reload::register(&self.live, reached);
+        watched
     }
 
     fn serve_ipc(&self, socket: TcpListener, ipc: Ipc, rpc: &Arc<Metrics>) -> Result<(), Failure> {

@@ -132,7 +132,8 @@ impl Store {
         if worked {
             self.swapped.departed.lock().push((volume.index, volume.storage()));
         }
-        tracing::info!(volume = %volume.root.display(), replicas, "data folder is not used any more");
+        let root = volume.root.display();
+        tracing::info!(volume = %root, replicas, "data folder is not used any more");
     }
 
     /// Uses a volume from now on.
@@ -148,7 +149,8 @@ impl Store {
         };
         for lost in losers {
             let Ok(owner) = self.volume(lost.replica.volume) else { continue };
-            tracing::warn!(block = lost.id, volume = %owner.root.display(), "second replica, deleted");
+            let root = owner.root.display();
+            tracing::warn!(block = lost.id, volume = %root, "second replica, deleted");
             if let Err(error) = scan::discard(&*owner.disk, &self.layout, lost.id, &lost.replica) {
                 tracing::warn!(block = lost.id, %error, "a second replica could not be deleted");
             }
