@@ -247,9 +247,9 @@ fn agent_vault_leases_survive_are_renewed_and_given_back() {
         wait::until("a renewal", PATIENCE, || metric().filter(|left| *left < 2));
         wait::until("a renewal", PATIENCE, || metric().filter(|left| *left >= 2));
         if clean {
-            host.stop()
+            host.stop();
         } else {
-            host.kill()
+            host.kill();
         }
         assert!(works(&host, short) && works(&host, long), "an end gives nothing back");
         host.start();
