@@ -205,6 +205,8 @@ impl Response {
 /// The client of one server.
 pub struct Http {
     base: String,
+    /// What to add when a TLS connection breaks before any answer.
+    suspicion: &'static str,
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     connections: Arc<Semaphore>,
 }
@@ -236,7 +238,9 @@ impl Http {
         let client = Client::builder(TokioExecutor::new())
             .pool_max_idle_per_host(CONNECTIONS_MAX)
             .build(connector);
-        Ok(Self { base, client, connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)) })
+        let suspicion = if base.starts_with("https:") { tls::suspicion(tls) } else { "" };
+        let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        Ok(Self { base, suspicion, client, connections })
     }
 
     /// The server, as `http://HOST:PORT`.
@@ -264,7 +268,7 @@ impl Http {
             self.connections.acquire().await.map_err(|error| unreachable(error.to_string()))?;
         let message = self.message(request).map_err(|what| unreachable(what.to_owned()))?;
         let answer = self.client.request(message).await;
-        let answer = answer.map_err(|error| unreachable(whole(&error)))?;
+        let answer = answer.map_err(|error| unreachable(self.explain(&error)))?;
         let (head, mut stream) = answer.into_parts();
         let mut body = BytesMut::new();
         while let Some(frame) = stream.frame().await {
@@ -284,6 +288,14 @@ impl Http {
             body: body.freeze(),
             request: name,
         })
+    }
+
+    fn explain(&self, error: &hyper_util::client::legacy::Error) -> String {
+        match tls::told(error) {
+            Some(what) => what,
+            None if error.is_connect() => whole(error),
+            None => whole(error) + self.suspicion,
+        }
     }
 
     fn message(&self, request: Request) -> Result<HyperRequest<Full<Bytes>>, &'static str> {
@@ -346,11 +358,8 @@ fn base(address: &str) -> Result<String, HttpError> {
     Ok(text)
 }
 
-/// An error and its causes in one line; of TLS with what to do about it.
-fn whole(error: &(dyn std::error::Error + 'static)) -> String {
-    if let Some(what) = tls::told(error) {
-        return what;
-    }
+/// An error and its causes in one line.
+fn whole(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

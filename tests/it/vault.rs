@@ -379,7 +379,6 @@ fn vault_over_tls_with_an_authority_and_a_client_of_our_own() {
         let said = send(host, tls).expect_err("refused");
         assert!(said.contains(complaint) && said.lines().count() == 1, "{said}");
         assert!(said.starts_with(&format!("GET https://{host}:{port}/v1/sys/health: ")), "{said}");
-        eprintln!("{said}");
     }
     put(&vault, "/v1/secret/data/db", "sealed tight");
     let state = tempfile::tempdir().expect("a folder");

@@ -324,8 +324,7 @@ fn no_complaint_quotes_a_secret() {
     let canary = "canary-5d1f";
     let site = |value: &str| {
         format!(
-            "file \"hdfs-site.xml\" {{
- template = <<T\n<configuration><property>\
+            "file \"hdfs-site.xml\" {{\n template = <<T\n<configuration><property>\
              <name>dfs.replication</name><value>{value}</value></property>\n\
              </configuration>\nT\n }}"
         )
@@ -333,20 +332,11 @@ fn no_complaint_quotes_a_secret() {
     let secret = "{{secret \"s\" \"f\"}}";
     for unit in [
         site(secret),
-        format!(
-            "file \"hdfs-site.xml\" {{
- template = <<T\n<a>{secret}\nT\n }}"
-        ),
-        format!(
-            "file \"a\" {{
- template = <<T\n{secret}{{{{nothing}}}}\nT\n }}"
-        ),
-        "file \"a\" {
- template = <<T\n{{base64Decode (secret \"s\" \"f\")}}\nT\n }"
-            .to_string(),
-        "file \"a\" {
- template = <<T\n{{#with (secret \"s\" \"f\")}}{{nothing}}{{/with}}\nT\n }"
-            .to_string(),
+        format!("file \"hdfs-site.xml\" {{\n template = <<T\n<a>{secret}\nT\n }}"),
+        format!("file \"a\" {{\n template = <<T\n{secret}{{{{nothing}}}}\nT\n }}"),
+        "file \"a\" {\n template = <<T\n{{base64Decode (secret \"s\" \"f\")}}\nT\n }".to_owned(),
+        "file \"a\" {\n template = <<T\n{{#with (secret \"s\" \"f\")}}{{nothing}}{{/with}}\nT\n }"
+            .to_owned(),
     ] {
         let rendered = run(&unit, &with_secret(canary));
         assert!(!rendered.usable(), "{unit}");

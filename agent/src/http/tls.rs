@@ -68,7 +68,7 @@ pub(super) fn told(error: &(dyn std::error::Error + 'static)) -> Option<String> 
         Error::InvalidCertificate(Bad::NotValidForNameContext { expected, presented }) => format!(
             "the server's certificate is not for the name {} but for {}",
             expected.to_str(),
-            presented.join(", ")
+            presented.iter().map(|name| bare(name)).collect::<Vec<_>>().join(", ")
         ),
         Error::InvalidCertificate(Bad::Expired | Bad::ExpiredContext { .. }) => {
             "the server's certificate has expired".to_owned()
@@ -86,6 +86,23 @@ pub(super) fn told(error: &(dyn std::error::Error + 'static)) -> Option<String> 
         other => format!("TLS: {other}"),
     };
     Some(what)
+}
+
+/// `DnsName("a")` as `a`.
+fn bare(name: &str) -> &str {
+    let inner = name.split_once('(').map_or(name, |(_, inner)| inner);
+    inner.trim_end_matches(')').trim_matches('"')
+}
+
+/// What a broken TLS connection may mean: a server that refuses a client's certificate says so only
+/// after the handshake, and what it says is lost when it hangs up at once.
+pub(super) fn suspicion(tls: &Tls) -> &'static str {
+    match tls.cert_file {
+        Some(_) => "; perhaps the server does not accept the certificate of cert_file",
+        None => {
+            "; perhaps the server asks for a certificate of the client; set cert_file and key_file"
+        }
+    }
 }
 
 fn authorities(path: &Path) -> Result<RootCertStore, String> {

@@ -37,7 +37,7 @@ if [ "$value" = bad ]; then exit 1; fi
 if [ "$value" = refused ]; then exit 2; fi
 trap 'echo hup >> $2/reloads' HUP
 trap 'exit 0' TERM
-while true; do sleep 0.02; done
+while true; do sleep 1000 & wait $!; done
 "#;
 
 impl Host {

@@ -139,10 +139,10 @@ impl Host {
     /// The unit's process, once it runs with a configuration that did it good.
     pub(super) fn running(&self) -> i64 {
         wait::until("a running unit", PATIENCE, || {
-            let pid = self.status()["units"][0]["pid"].as_i64()?;
+            let unit = &self.status()["units"][0];
             let good = fs::read_to_string(self.path("state/units/app/good")).ok()?;
-            (self.status()["units"][0]["generation"].as_u64() == good.trim().parse().ok())
-                .then_some(pid)
+            let good: u64 = good.trim().parse().ok()?;
+            (unit["generation"] == good).then_some(unit["pid"].as_i64()?)
         })
     }
 

@@ -62,6 +62,8 @@ pub fn become_child(arguments: &[OsString]) -> i32 {
     // A parent that died before the line above sends no signal any more.
     let Some(parent) = parent.filter(|parent| *parent == getppid()) else { return EXIT_LAUNCH };
     if !keep {
+        // A keeper has all signals blocked, and a child inherits that.
+        let _ = SigSet::all().thread_unblock();
         let error = Command::new(program).args(rest).exec();
         eprintln!("howdah: cannot start {}: {error}", program.display());
         return EXIT_LAUNCH;

@@ -189,8 +189,9 @@ async fn the_tasks_end_with_the_last_receiver() {
     }
 }
 
-/// Story: two queries waited for a minute each on the places there are, and a third that came just
-/// after them got its first answer only then. Now a wait ends soon after somebody else wants a turn.
+/// Story: two queries waited for a minute each on the places there are, and a third that came
+/// just after them got its first answer only then. Now a wait ends soon after somebody else wants
+/// a turn.
 #[tokio::test]
 async fn who_comes_late_need_not_wait_for_the_others() {
     let server = Scripted::start(|request| {
