@@ -10,11 +10,12 @@
 //! What is in force is read from the disk, never remembered. The order of a commit:
 //!
 //! 1. `N.staging/` is made: every file is written with owner and mode and synced, then the folder.
-//! 2. `N.json` is written beside, synced, and renamed into place.
+//! 2. `N.json` is written beside and renamed into place.
 //! 3. `N.staging` is renamed to `N`, and `generations/` synced.
-//! 4. `conf` is replaced by one rename, and its folder synced.
+//! 4. `conf` is replaced by one rename; `N.json` and the folder of `conf` are synced.
 //!
-//! Killed before 3, the leftovers are no generation and the next commit removes them. Killed
+//! What is shown is on the disk before it is shown. What describes it is so before it is called
+//! good, which is all that a start without sources relies on. Killed before 3, the leftovers are no generation and the next commit removes them. Killed
 //! between 3 and 4, `N` is whole and not in force. So at every moment `conf` shows all files of one
 //! generation. An old generation is renamed before it is removed, for the same reason.
 //!
@@ -318,7 +319,8 @@ impl Generations {
                 seen.get(name).is_some_and(fits) && fs::hard_link(from.join(name), &path).is_ok()
             });
             if !linked {
-                write_file(&path, file, user, group)?;
+                let written = write_file(&path, file, user, group)?;
+                written.sync_all().map_err(failed("sync", &path))?;
             }
         }
         for name in there.keys() {
@@ -368,11 +370,12 @@ impl Generations {
         let path = self.meta_path(number);
         let text = serde_json::to_vec_pretty(&meta)
             .map_err(|error| failed("write", &path)(io::Error::other(error)))?;
-        rename_into(&path, &text, 0o600)?;
+        let described = rename_into(&path, &text, 0o600)?;
         let folder = self.folder.join(number.to_string());
         fs::rename(&staged.folder, &folder).map_err(failed("finish", &folder))?;
         sync_folder(&self.folder)?;
         self.swap(&folder)?;
+        described.sync_all().map_err(failed("sync", &path))?;
         self.prune(number);
         Ok(number)
     }
@@ -515,13 +518,13 @@ impl Owners {
     }
 }
 
-/// Nobody sees a byte before owner and mode are right.
+/// Nobody sees a byte before owner and mode are right. The file is still to be synced.
 fn write_file(
     path: &Path,
     file: &File,
     user: Option<Uid>,
     group: Option<Gid>,
-) -> Result<(), GenerationError> {
+) -> Result<Handle, GenerationError> {
     let mut handle = fs::OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -536,24 +539,35 @@ fn write_file(
     handle
         .set_permissions(fs::Permissions::from_mode(file.mode))
         .map_err(failed("set the mode of", path))?;
-    handle.sync_all().map_err(failed("sync", path))
+    Ok(handle)
 }
 
 /// Replaces a small file as a whole, durably.
 pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), GenerationError> {
-    rename_into(path, bytes, mode)?;
+    let staged = beside(path);
+    stage_beside(&staged, bytes, mode)?.sync_all().map_err(failed("sync", &staged))?;
+    fs::rename(&staged, path).map_err(failed("replace", path))?;
     sync_folder(path.parent().unwrap_or(Path::new(".")))
 }
 
-/// Replaces a small file as a whole; the folder is still to be synced.
-fn rename_into(path: &Path, bytes: &[u8], mode: u32) -> Result<(), GenerationError> {
+/// Replaces a small file as a whole; it and its folder are still to be synced.
+fn rename_into(path: &Path, bytes: &[u8], mode: u32) -> Result<Handle, GenerationError> {
+    let staged = beside(path);
+    let handle = stage_beside(&staged, bytes, mode)?;
+    fs::rename(&staged, path).map_err(failed("replace", path))?;
+    Ok(handle)
+}
+
+fn beside(path: &Path) -> PathBuf {
     let mut staged = path.to_owned().into_os_string();
     staged.push(".tmp");
-    let staged = PathBuf::from(staged);
-    let _ = fs::remove_file(&staged);
+    staged.into()
+}
+
+fn stage_beside(staged: &Path, bytes: &[u8], mode: u32) -> Result<Handle, GenerationError> {
+    let _ = fs::remove_file(staged);
     let file = File { content: Content(bytes.to_vec()), mode, ..File::default() };
-    write_file(&staged, &file, None, None)?;
-    fs::rename(&staged, path).map_err(failed("replace", path))
+    write_file(staged, &file, None, None)
 }
 
 fn sync_folder(path: &Path) -> Result<(), GenerationError> {
