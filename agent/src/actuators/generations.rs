@@ -15,9 +15,10 @@
 //! 4. `conf` is replaced by one rename; `N.json` and the folder of `conf` are synced.
 //!
 //! What is shown is on the disk before it is shown. What describes it is so before it is called
-//! good, which is all that a start without sources relies on. Killed before 3, the leftovers are no generation and the next commit removes them. Killed
-//! between 3 and 4, `N` is whole and not in force. So at every moment `conf` shows all files of one
-//! generation. An old generation is renamed before it is removed, for the same reason.
+//! good, which is all that a start without sources relies on. Killed before 3, the leftovers are no
+//! generation and the next commit removes them. Killed between 3 and 4, `N` is whole and not in
+//! force. So at every moment `conf` shows all files of one generation. An old generation is renamed
+//! before it is removed, for the same reason.
 //!
 //! In a unit of many files a change costs what changed, not what there is: generations share the
 //! files that are the same in both, and one that is no longer kept becomes `spare`, of which the
@@ -374,8 +375,10 @@ impl Generations {
         let folder = self.folder.join(number.to_string());
         fs::rename(&staged.folder, &folder).map_err(failed("finish", &folder))?;
         sync_folder(&self.folder)?;
-        self.swap(&folder)?;
+        self.show(&folder)?;
+        // This order waits for the disk once: the first sync takes what the second is for along.
         described.sync_all().map_err(failed("sync", &path))?;
+        self.sync_link()?;
         self.prune(number);
         Ok(number)
     }
@@ -387,7 +390,8 @@ impl Generations {
     pub fn roll_back(&self, number: u64) -> Result<(), GenerationError> {
         let folder = self.folder.join(number.to_string());
         fs::metadata(&folder).map_err(failed("roll back to", &folder))?;
-        self.swap(&folder)
+        self.show(&folder)?;
+        self.sync_link()
     }
 
     /// The generation before the one in force.
@@ -414,7 +418,12 @@ impl Generations {
         }
     }
 
-    fn swap(&self, folder: &Path) -> Result<(), GenerationError> {
+    fn sync_link(&self) -> Result<(), GenerationError> {
+        sync_folder(self.link.parent().unwrap_or(Path::new(".")))
+    }
+
+    /// Replaces the link; its folder is still to be synced.
+    fn show(&self, folder: &Path) -> Result<(), GenerationError> {
         if self.link.is_dir() && !self.link.is_symlink() {
             let error = io::Error::other("it is a folder; move it away");
             return Err(failed("replace", &self.link)(error));
@@ -425,8 +434,7 @@ impl Generations {
         let _ = fs::remove_file(&staged);
         let target = relative(&self.link, folder);
         symlink(&target, &staged).map_err(failed("link", &staged))?;
-        fs::rename(&staged, &self.link).map_err(failed("replace", &self.link))?;
-        sync_folder(self.link.parent().unwrap_or(Path::new(".")))
+        fs::rename(&staged, &self.link).map_err(failed("replace", &self.link))
     }
 
     /// Generation numbers on disk, ascending.
