@@ -29,7 +29,10 @@ fn server(test: &str) -> Option<Consul> {
 
 /// Writes keys in one transaction.
 fn write(consul: &Consul, keys: &[(&str, &[u8], u64)]) {
-    let set = |(key, value, flags): &(&str, &[u8], u64)| json!({"KV": {"Verb": "set", "Key": key, "Value": base64(value), "Flags": flags}});
+    let set = |(key, value, flags): &(&str, &[u8], u64)| {
+        let value = base64(value);
+        json!({"KV": {"Verb": "set", "Key": key, "Value": value, "Flags": flags}})
+    };
     consul.must("PUT", "/v1/txn", Some(&json!(keys.iter().map(set).collect::<Vec<Value>>())));
 }
 

@@ -10,13 +10,15 @@
 //! What is in force is read from the disk, never remembered. The order of a commit:
 //!
 //! 1. `N.staging/` is made: every file is written with owner and mode and synced, then the folder.
-//! 2. `N.json` is written beside, synced, and renamed into place.
+//! 2. `N.json` is written beside and renamed into place.
 //! 3. `N.staging` is renamed to `N`, and `generations/` synced.
-//! 4. `conf` is replaced by one rename, and its folder synced.
+//! 4. `conf` is replaced by one rename; `N.json` and the folder of `conf` are synced.
 //!
-//! Killed before 3, the leftovers are no generation and the next commit removes them. Killed
-//! between 3 and 4, `N` is whole and not in force. So at every moment `conf` shows all files of one
-//! generation. An old generation is renamed before it is removed, for the same reason.
+//! What is shown is on the disk before it is shown. What describes it is so before it is called
+//! good, which is all that a start without sources relies on. Killed before 3, the leftovers are no
+//! generation and the next commit removes them. Killed between 3 and 4, `N` is whole and not in
+//! force. So at every moment `conf` shows all files of one generation. An old generation is renamed
+//! before it is removed, for the same reason.
 //!
 //! In a unit of many files a change costs what changed, not what there is: generations share the
 //! files that are the same in both, and one that is no longer kept becomes `spare`, of which the
@@ -343,7 +345,8 @@ impl Generations {
                 seen.get(name).is_some_and(fits) && fs::hard_link(from.join(name), &path).is_ok()
             });
             if !linked {
-                write_file(&path, file, user, group)?;
+                let written = write_file(&path, file, user, group)?;
+                written.sync_all().map_err(failed("sync", &path))?;
             }
         }
         for name in there.keys() {
@@ -396,11 +399,14 @@ impl Generations {
         let path = self.meta_path(number);
         let text = serde_json::to_vec_pretty(&meta)
             .map_err(|error| failed("write", &path)(io::Error::other(error)))?;
-        rename_into(&path, &text, 0o600)?;
+        let described = rename_into(&path, &text, 0o600)?;
         let folder = self.folder.join(number.to_string());
         fs::rename(&staged.folder, &folder).map_err(failed("finish", &folder))?;
         sync_folder(&self.folder)?;
-        self.swap(&folder)?;
+        self.show(&folder)?;
+        // This order waits for the disk once: the first sync takes what the second is for along.
+        described.sync_all().map_err(failed("sync", &path))?;
+        self.sync_link()?;
         self.prune(number);
         Ok(number)
     }
@@ -412,7 +418,8 @@ impl Generations {
     pub fn roll_back(&self, number: u64) -> Result<(), GenerationError> {
         let folder = self.folder.join(number.to_string());
         fs::metadata(&folder).map_err(failed("roll back to", &folder))?;
-        self.swap(&folder)
+        self.show(&folder)?;
+        self.sync_link()
     }
 
     /// The generation before the one in force.
@@ -439,7 +446,12 @@ impl Generations {
         }
     }
 
-    fn swap(&self, folder: &Path) -> Result<(), GenerationError> {
+    fn sync_link(&self) -> Result<(), GenerationError> {
+        sync_folder(self.link.parent().unwrap_or(Path::new(".")))
+    }
+
+    /// Replaces the link; its folder is still to be synced.
+    fn show(&self, folder: &Path) -> Result<(), GenerationError> {
         if self.link.is_dir() && !self.link.is_symlink() {
             let error = io::Error::other("it is a folder; move it away");
             return Err(failed("replace", &self.link)(error));
@@ -450,8 +462,7 @@ impl Generations {
         let _ = fs::remove_file(&staged);
         let target = relative(&self.link, folder);
         symlink(&target, &staged).map_err(failed("link", &staged))?;
-        fs::rename(&staged, &self.link).map_err(failed("replace", &self.link))?;
-        sync_folder(self.link.parent().unwrap_or(Path::new(".")))
+        fs::rename(&staged, &self.link).map_err(failed("replace", &self.link))
     }
 
     /// Generation numbers on disk, ascending.
@@ -528,19 +539,30 @@ fn relative(link: &Path, folder: &Path) -> PathBuf {
 
 /// Replaces a small file as a whole, durably.
 pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), GenerationError> {
-    rename_into(path, bytes, mode)?;
+    let staged = beside(path);
+    stage_beside(&staged, bytes, mode)?.sync_all().map_err(failed("sync", &staged))?;
+    fs::rename(&staged, path).map_err(failed("replace", path))?;
     sync_folder(path.parent().unwrap_or(Path::new(".")))
 }
 
-/// Replaces a small file as a whole; the folder is still to be synced.
-fn rename_into(path: &Path, bytes: &[u8], mode: u32) -> Result<(), GenerationError> {
+/// Replaces a small file as a whole; it and its folder are still to be synced.
+fn rename_into(path: &Path, bytes: &[u8], mode: u32) -> Result<Handle, GenerationError> {
+    let staged = beside(path);
+    let handle = stage_beside(&staged, bytes, mode)?;
+    fs::rename(&staged, path).map_err(failed("replace", path))?;
+    Ok(handle)
+}
+
+fn beside(path: &Path) -> PathBuf {
     let mut staged = path.to_owned().into_os_string();
     staged.push(".tmp");
-    let staged = PathBuf::from(staged);
-    let _ = fs::remove_file(&staged);
+    staged.into()
+}
+
+fn stage_beside(staged: &Path, bytes: &[u8], mode: u32) -> Result<Handle, GenerationError> {
+    let _ = fs::remove_file(staged);
     let file = File { content: Content(bytes.to_vec()), mode, ..File::default() };
-    write_file(&staged, &file, None, None)?;
-    fs::rename(&staged, path).map_err(failed("replace", path))
+    write_file(staged, &file, None, None)
 }
 
 fn sync_folder(path: &Path) -> Result<(), GenerationError> {

@@ -8,6 +8,9 @@ use tokio::net::TcpStream;
 /// A daemon that needs longer for a constant answer is not healthy.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
+/// A daemon that takes a data folder in looks through it first.
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// What of an answer is read; a status page is shorter.
 const ANSWER_BYTES_MAX: u64 = 16 * 1024;
 
@@ -34,7 +37,7 @@ pub async fn probe(address: &str) -> Said {
 
 /// Tells a daemon to do what stands behind `address` (`host:port/path`).
 pub async fn post(address: &str) -> bool {
-    let answer = tokio::time::timeout(TIMEOUT, ask("POST", address, "/reload")).await;
+    let answer = tokio::time::timeout(RELOAD_TIMEOUT, ask("POST", address, "/reload")).await;
     matches!(answer, Ok(Ok((true, _))))
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Pure: text in, tree out. Strings may hold `${...}`: what is known now (`env.NAME`, `node.name`,
 //! `node.meta.NAME`) is put in here; what only a unit knows (`conf_dir`, `staged_dir`, `state_dir`,
-//! `unit.name`, `unit.role`, `generation`) stays as `${...}` for [`expand`]. JSON is read by the HCL
-//! parser, of whose expressions it is a part, so that both carry lines.
+//! `unit.name`, `unit.role`, `generation`) stays as `${...}` for [`expand`]. JSON is read by the
+//! HCL parser, of whose expressions it is a part, so that both carry lines.
 
 use std::collections::BTreeMap;
 use std::fmt;

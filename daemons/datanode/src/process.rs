@@ -302,12 +302,7 @@ impl Serving {
         let listening =
             tokio::spawn(transfer::listen(listener(transfer_socket)?, Arc::clone(&transfers)));
         beans::register(&self.registry, self.shown(&store, &transfers, rpc));
-        let recoverer = Arc::new(Recoverer {
-            store: Arc::clone(&store),
-            transfers: Arc::clone(&transfers),
-            link: self.link.clone(),
-            user: self.user.clone(),
-        });
+        let recoverer = self.recoverer(&store, &transfers);
         let orders = Orders::start(&store, &transfers, recoverer, &self.link);
         let actor = Actor {
             link: self.link.clone(),
@@ -333,6 +328,15 @@ impl Serving {
         transfers.cut_all();
         wait_for_streams(&transfers).await;
         result
+    }
+
+    fn recoverer(&self, store: &Arc<Store>, transfers: &Arc<Transfers>) -> Arc<Recoverer> {
+        Arc::new(Recoverer {
+            store: Arc::clone(store),
+            transfers: Arc::clone(transfers),
+            link: self.link.clone(),
+            user: self.user.clone(),
+        })
     }
 
     /// Takes up what can change while it runs; the conversation's times come by a channel.

@@ -217,8 +217,9 @@ fn faults_of_consul(consul: &mut Consul, hosts: &mut [Host]) -> usize {
     faults += hosts.len();
     // Emptied, then restored.
     for _ in 0..3 {
-        consul.must("DELETE", "/v1/kv/conf/?recurse", None);
-        consul.must("DELETE", "/v1/kv/more/?recurse", None);
+        // At once: half of the keys is a configuration, if a strange one.
+        let tree = |key| json!({"KV": {"Verb": "delete-tree", "Key": key}});
+        consul.must("PUT", "/v1/txn", Some(&json!([tree("conf/"), tree("more/")])));
         wait::until("every agent to refuse an empty store", PATIENCE, || {
             let refuses = |host: &Host| host.agent.unit("app")["refused"].is_string();
             hosts.iter().all(refuses).then_some(())

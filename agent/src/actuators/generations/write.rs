@@ -37,13 +37,13 @@ impl Owners {
     }
 }
 
-/// Nobody sees a byte before owner and mode are right.
+/// Nobody sees a byte before owner and mode are right. The file is still to be synced.
 pub(super) fn write_file(
     path: &Path,
     file: &File,
     user: Option<Uid>,
     group: Option<Gid>,
-) -> Result<(), GenerationError> {
+) -> Result<fs::File, GenerationError> {
     let mut handle = fs::OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -58,5 +58,5 @@ pub(super) fn write_file(
     handle
         .set_permissions(fs::Permissions::from_mode(file.mode))
         .map_err(failed("set the mode of", path))?;
-    handle.sync_all().map_err(failed("sync", path))
+    Ok(handle)
 }

@@ -111,9 +111,8 @@ fn peer(layout: &Layout, consul: &Consul, command: &[String; 3], logs: &Path) ->
     for file in 0..layout.files {
         let name = layout.file(file);
         let contents = if layout.tree {
-            format!(
-                "{{{{ range tree \\\"bench/{name}\\\" }}}}{{{{ .Key }}}}: {{{{ .Value }}}}\\n{{{{ end }}}}"
-            )
+            let line = "{{ .Key }}: {{ .Value }}\\n";
+            format!("{{{{ range tree \\\"bench/{name}\\\" }}}}{line}{{{{ end }}}}")
         } else {
             let line = |slot: usize| {
                 let key = layout.key(file + slot * layout.files);
