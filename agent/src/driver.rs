@@ -102,6 +102,8 @@ pub enum Told {
     },
     /// The new files were refused; why.
     Refused(String),
+    /// What is in force does it good: it was well for as long as that takes.
+    Good,
     /// What is wanted is in force again; no refusal or rollback stands any more.
     Settled,
     /// The last good generation is back.

@@ -16,8 +16,10 @@ pub mod inputs;
 mod last_good;
 mod metrics;
 mod remote;
+mod rollout;
 mod services;
 pub mod status;
+mod turns;
 mod units;
 pub mod vault;
 
@@ -41,6 +43,9 @@ use crate::sources::vault::Mode;
 use history::{About, History};
 use inputs::Sources;
 use last_good::from_disk;
+use rollout::Rollouts;
+pub use remote::consul_of;
+pub use rollout::gates;
 use services::Services;
 use status::{Board, Command};
 pub use units::generations;
@@ -118,6 +123,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         let driver = Driver::new(units.clone(), agent, changed, launcher)
             .map_err(|error| Failure::failed(format!("cannot watch signals: {error}")))?;
         let (outcome, mut agent) = driver.run(wanted).await;
+        agent.rollouts.finish().await;
         agent.services.finish().await;
         Ok::<_, Failure>(outcome)
     })?;
@@ -147,6 +153,10 @@ struct Planned {
     author: Option<String>,
     /// When it began to wait for its service.
     waiting: Option<Instant>,
+    /// What waits for its turn among the hosts.
+    proposed: Option<turns::Proposal>,
+    /// The change whose turn it is, and whether it has become the wanted state of the driver.
+    rolling: Option<crate::core::rollout::Wish>,
     /// What the templates of the files in force ask for; `None` while that is not known.
     wants: Option<engine::Wants>,
 }
@@ -157,6 +167,7 @@ struct Agent {
     config: AgentConfig,
     sources: Sources,
     services: Services,
+    rollouts: Rollouts,
     board: Arc<Board>,
     history: History,
     planned: Vec<Planned>,
@@ -179,12 +190,15 @@ impl Agent {
                 mark: None,
                 author: None,
                 waiting: None,
+                proposed: None,
+                rolling: None,
                 wants: None,
             })
             .collect();
         let sources = Sources::start(&config, &changed, Mode::Keep);
         board.vault(sources.standing());
         let services = Services::start(&config, sources.consul());
+        let rollouts = turns::rollouts(&config, &sources, &changed);
         let history = History::open(&config.state_dir);
         let (clock, first, fell_back) = (Instant::now(), true, false);
         Self {
@@ -192,6 +206,7 @@ impl Agent {
             config,
             sources,
             services,
+            rollouts,
             board,
             history,
             planned,
@@ -219,7 +234,7 @@ impl Agent {
     /// Renders what is new, and takes it where it counts.
     fn plan(&mut self, inputs: &Inputs) {
         let now = self.now();
-        let frozen = self.board.frozen();
+        let frozen = self.board.frozen() || self.cluster_frozen(inputs);
         let units: Vec<UnitConfig> = ordered(&self.config).into_iter().cloned().collect();
         let mut wants = engine::Wants::default();
         for (id, unit) in units.iter().enumerate() {
@@ -246,10 +261,13 @@ impl Agent {
                 planned.quiet.commit(now);
             }
             if !frozen && planned.quiet.take(now) {
-                planned.author = author(&self.config, unit, inputs);
-                planned.wants = Some(rendered.wants.clone());
-                planned.wanted = wanted(unit, rendered);
-                self.board.last_good(id, false);
+                let proposal = turns::Proposal {
+                    author: author(&self.config, unit, inputs),
+                    wants: rendered.wants.clone(),
+                    wish: turns::wish(&self.config, unit, inputs),
+                    wanted: wanted(unit, rendered),
+                };
+                self.propose(id, unit, proposal);
             } else if frozen && planned.wanted.absent {
                 let generations = generations(&self.config, unit);
                 let in_force = generations.current();
@@ -257,6 +275,9 @@ impl Agent {
                     planned.wanted = found;
                 }
             }
+        }
+        for (id, unit) in units.iter().enumerate() {
+            self.take_turn(id, unit, inputs, frozen);
         }
         let whole = self.add_wants_in_force(&mut wants);
         self.sources.want(wants, whole);
@@ -417,6 +438,7 @@ impl Wants for Agent {
         };
         self.history.write(&about, &told);
         self.services.told(id, &told);
+        self.judge_turn(id, &told);
         if let (Told::RolledBack(_), Some(planned)) = (&told, self.planned.get_mut(id)) {
             planned.wants = None;
         }
@@ -478,10 +500,12 @@ impl Agent {
             self.config = config;
             let again = Services::start(&self.config, self.sources.consul());
             self.services = self.services.followed_by(again);
+            self.rollouts = turns::rollouts(&self.config, &self.sources, &self.changed);
             for (planned, unit) in self.planned.iter_mut().zip(ordered(&self.config)) {
                 planned.quiet = Quiet::new(millis(unit.quiesce.min), millis(unit.quiesce.max));
                 // What is configured may ask for other files of the same inputs.
                 planned.newest = None;
+                (planned.proposed, planned.rolling) = (None, None);
             }
         }
         Ok(units)

@@ -18,6 +18,7 @@ mod native;
 mod oracle_client;
 mod oracle_disk;
 mod oracle_shell;
+mod rollout;
 mod stack;
 mod tidy;
 mod vault;

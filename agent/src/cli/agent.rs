@@ -75,6 +75,18 @@ pub(super) struct UnitArguments {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct FreezeArguments {
+    #[command(flatten)]
+    common: Common,
+    /// Every agent of the cluster, by a key in Consul
+    #[arg(long)]
+    cluster: bool,
+    /// What to show as the reason, with --cluster
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct RestartArguments {
     #[command(flatten)]
     common: Common,
@@ -235,6 +247,9 @@ pub(super) fn status(common: &Common) -> Result<(), Failure> {
     if status["frozen"] == true {
         println!("frozen: nothing new is taken; howdah thaw resumes");
     }
+    if let Some(reason) = status["cluster_frozen"].as_str() {
+        println!("the cluster is frozen: {reason}; howdah thaw --cluster resumes");
+    }
     for unit in status["units"].as_array().into_iter().flatten() {
         let ready = match (unit["ready"] == true, unit["state"].as_str()) {
             (true, None) => "ready".to_owned(),
@@ -250,6 +265,9 @@ pub(super) fn status(common: &Common) -> Result<(), Failure> {
         );
         if let Some(number) = unit["rolled_back_to"].as_u64() {
             println!("  rolled back to generation {number}");
+        }
+        if let Some(rollout) = text("rollout") {
+            println!("  rollout: {rollout}");
         }
         if let Some(drift) = text("drift") {
             println!("  files were changed by somebody else: {drift}");
@@ -358,8 +376,27 @@ fn ready_again(
     }
 }
 
-pub(super) fn freeze(common: &Common, frozen: bool) -> Result<(), Failure> {
-    common.ask("POST", if frozen { "/v1/freeze" } else { "/v1/thaw" }).map(drop)
+/// Of this agent by its socket; of all by the key in the store.
+pub(super) fn freeze(arguments: &FreezeArguments, frozen: bool) -> Result<(), Failure> {
+    let common = &arguments.common;
+    if !arguments.cluster {
+        return common.ask("POST", if frozen { "/v1/freeze" } else { "/v1/thaw" }).map(drop);
+    }
+    let config = common.load()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::failed)?;
+    let key = config.freeze_key();
+    runtime.block_on(async {
+        let consul = run::consul_of(&config).map_err(Failure::user)?;
+        let reason = arguments.reason.as_deref().unwrap_or("by an operator");
+        let done = match frozen {
+            true => consul.kv_put(&key, reason.as_bytes(), 0, Put::Always).await,
+            false => consul.kv_delete(&key, None).await,
+        };
+        done.map(drop).map_err(Failure::failed)
+    })
 }
 
 pub(super) fn history(arguments: &HistoryArguments) -> Result<(), Failure> {

@@ -54,9 +54,9 @@ enum Verb {
     /// Restart units, at once or one after another
     Restart(agent::RestartArguments),
     /// Take nothing new until `thaw`
-    Freeze(agent::Common),
+    Freeze(agent::FreezeArguments),
     /// Take what is new again
-    Thaw(agent::Common),
+    Thaw(agent::FreezeArguments),
     /// Show what happened on this host
     History(agent::HistoryArguments),
     /// Run a namenode in the foreground, or format its folders
@@ -167,8 +167,8 @@ fn run(verb: Verb) -> i32 {
         Verb::Generations(common) => report(agent::generations(&common)),
         Verb::Rollback(arguments) => report(agent::rollback(&arguments)),
         Verb::Restart(arguments) => report(agent::restart(&arguments)),
-        Verb::Freeze(common) => report(agent::freeze(&common, true)),
-        Verb::Thaw(common) => report(agent::freeze(&common, false)),
+        Verb::Freeze(arguments) => report(agent::freeze(&arguments, true)),
+        Verb::Thaw(arguments) => report(agent::freeze(&arguments, false)),
         Verb::History(arguments) => report(agent::history(&arguments)),
         Verb::Namenode(arguments) => report(daemons::namenode(arguments)),
         Verb::Datanode(arguments) => report(daemons::datanode(&arguments)),

@@ -471,6 +471,13 @@ impl Scope {
     }
 }
 
+impl AgentConfig {
+    /// The key that freezes all agents of the cluster while it is there.
+    pub fn freeze_key(&self) -> String {
+        format!("agent/{}/freeze", self.cluster)
+    }
+}
+
 impl UnitConfig {
     /// The unit's folder below the state folder.
     pub fn folder(&self, state_dir: &Path) -> PathBuf {

@@ -14,7 +14,9 @@ use super::{
     Loaded, OnMissing, Quiesce, Ready, Reload, Restart, Rollout, Scope, ServiceConfig, Stop,
     TemplateSource, UnitConfig, Validate, Vault, VaultAuth, WaitFor,
 };
+use crate::core::window::Window;
 use crate::render::Format;
+use crate::run::gates::{GATES, Gate};
 
 /// The agent's own port.
 const PORT: u16 = 9180;
@@ -77,9 +79,9 @@ fn top(fields: &mut Fields<'_>, scope: &Scope) -> AgentConfig {
     let units = units(fields);
     for unit in units.iter().filter(|_| consul.is_none()) {
         let name = &unit.name;
-        if !unit.services.is_empty() || unit.wait_for.is_some() {
+        if !unit.services.is_empty() || unit.wait_for.is_some() || unit.rollout.is_some() {
             let message = format!(
-                "unit {name:?} has a service or wait_for, which need Consul; add a consul block \
+                "unit {name:?} has a service, wait_for or rollout, which need Consul; add a consul block \
                  (an empty one means CONSUL_HTTP_ADDR or 127.0.0.1:8500)"
             );
             fields.complain(fields.place(), message);
@@ -388,8 +390,17 @@ fn reload(fields: &mut Fields<'_>) -> Option<Reload> {
 
 fn rollout(fields: &mut Fields<'_>) -> Option<Rollout> {
     let mut table = fields.table("rollout")?;
+    let lock = table.text("lock").unwrap_or_default();
+    if lock.trim_end_matches('/').is_empty() {
+        let message = "rollout needs lock = \"KEY\", such as \"agent/locks/hdfs/datanode\"";
+        table.complain(table.place(), message);
+    }
+    let gates = table.texts("gates").unwrap_or_default();
+    for gate in gates.iter().filter(|gate| Gate::parse(gate).is_none()) {
+        table.complain(table.place(), format!("gate {gate:?} is unknown; known are {GATES}"));
+    }
     let rollout = Rollout {
-        lock: table.text("lock").unwrap_or_default(),
+        lock,
         max_parallel: table
             .parsed("max_parallel", "a number or a share such as \"10%\"", |text| {
                 let digits = text.strip_suffix('%').unwrap_or(text);
@@ -398,9 +409,11 @@ fn rollout(fields: &mut Fields<'_>) -> Option<Rollout> {
             .unwrap_or_else(|| "1".to_owned()),
         canary: table.number("canary", 0, 1000).unwrap_or(0),
         soak: table.time("soak").unwrap_or_default(),
-        gates: table.texts("gates").unwrap_or_default(),
+        gates,
         rollback: table.word("on_failure", &[("rollback", true), ("halt", false)]).unwrap_or(true),
-        window: table.text("window"),
+        window: table.parsed("window", "a window such as \"Mon-Fri 08:00-18:00\"", |text| {
+            Window::parse(text).map(|_| text.to_owned())
+        }),
     };
     table.finish();
     Some(rollout)

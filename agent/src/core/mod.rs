@@ -24,6 +24,8 @@
 //!   What does not stop in time is killed.
 
 mod backoff;
+pub mod rollout;
+pub mod window;
 mod words;
 
 pub use backoff::Backoff;
@@ -110,7 +112,8 @@ impl Unit {
     /// Whether it could go back from what is wanted to something that did it good.
     fn on_trial(&self) -> bool {
         let wanted = self.wanted.map(|token| (token, self.reload));
-        self.policy.trial_failures > 0 && self.good.is_some() && self.good != wanted
+        let tried = self.policy.trial_failures > 0 && self.policy.goes_back;
+        tried && self.good.is_some() && self.good != wanted
     }
 
     /// Wants the last good configuration again.

@@ -24,6 +24,7 @@ fn policy() -> Policy {
         ready_patience_ms: 2_000,
         stop_rank: 0,
         trial_failures: 0,
+        goes_back: true,
         good_after_ms: 0,
         exhausts: false,
     }

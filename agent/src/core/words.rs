@@ -30,8 +30,10 @@ pub struct Policy {
     /// Units of a lower rank stop first.
     pub stop_rank: u8,
     /// Deaths before "ready" with a new configuration, after which the last good one comes back;
-    /// 0 means never.
+    /// 0 means that no configuration is on trial.
     pub trial_failures: u32,
+    /// Whether the last good one comes back at all.
+    pub goes_back: bool,
     /// How long a process must run before its configuration counts as good.
     pub good_after_ms: Millis,
     /// Whether `failures_max` counts after the first "ready" of all too.
@@ -49,6 +51,7 @@ impl Default for Policy {
             ready_patience_ms: 30_000,
             stop_rank: 0,
             trial_failures: 0,
+            goes_back: true,
             good_after_ms: 0,
             exhausts: false,
         }

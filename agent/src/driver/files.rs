@@ -35,13 +35,14 @@ impl<W: Wants> Driver<W> {
         }
     }
 
-    pub(super) fn good(&self, id: UnitId) {
+    pub(super) fn good(&mut self, id: UnitId) {
         let generations = &self.units[id].generations;
         if let Some(number) = generations.current()
             && let Err(error) = generations.mark_good(number)
         {
             tracing::warn!(unit = self.units[id].name, "{error}");
         }
+        self.wants.told(id, Told::Good);
     }
 
     pub(super) fn roll_back(&mut self, id: UnitId) {

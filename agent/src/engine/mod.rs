@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::config::{AgentConfig, FileConfig, TemplateSource, UnitConfig};
+use crate::config::{AgentConfig, FileConfig, LayerSource, TemplateSource, UnitConfig};
 use crate::render::{Format, Properties, Templates};
 use crate::sources::{Entry, Kv, SecretRef, Secrets, ServiceQuery, Services};
 use helpers::{Asked, Read, has_blob};
@@ -319,7 +319,7 @@ fn plain(settings: &BTreeMap<String, Setting>) -> Properties {
     settings.iter().map(|(name, setting)| (name.clone(), setting.value.clone())).collect()
 }
 
-/// The keys outside the layers' prefixes: templates, commit marks, the author.
+/// The keys outside the layers' prefixes: templates, commit marks, the author, the freeze.
 pub fn extra_keys(config: &AgentConfig) -> BTreeSet<String> {
     let templates =
         config.units.iter().flat_map(|unit| &unit.files).filter_map(|file| match &file.template {
@@ -327,7 +327,42 @@ pub fn extra_keys(config: &AgentConfig) -> BTreeSet<String> {
             _ => None,
         });
     let commits = config.units.iter().filter_map(|unit| unit.quiesce.commit.clone());
-    templates.chain(commits).chain(config.author_key.clone()).collect()
+    templates.chain(commits).chain(config.author_key.clone()).chain([config.freeze_key()]).collect()
+}
+
+/// The fingerprint of what the hosts of a unit's role share: its layers of the KV store without
+/// those of one host or one unit, and its templates. Hosts with the same keys have the same.
+pub fn revision(config: &AgentConfig, unit: &UnitConfig, inputs: &Inputs) -> String {
+    let own = |prefix: &str| {
+        prefix.contains("${unit.name}") || prefix.split('/').any(|part| part == inputs.node)
+    };
+    let mut print = change::Fingerprint::default();
+    let mut eat = |key: &str, value: &[u8]| {
+        print.eat(key.as_bytes());
+        print.eat(value);
+    };
+    for layer in &config.layers {
+        let LayerSource::Kv(prefix) = &layer.source else { continue };
+        if own(prefix) {
+            continue;
+        }
+        let prefix = layers::prefix_for(prefix, unit);
+        for (key, entry) in inputs.kv.entries.range(prefix.clone()..) {
+            let Some(rest) = key.strip_prefix(&prefix) else { break };
+            // What starts with @ belongs to other layers.
+            if !rest.starts_with('@') {
+                eat(key, &entry.value);
+            }
+        }
+    }
+    for file in &unit.files {
+        if let Some(TemplateSource::Kv(key)) = &file.template
+            && let Some(entry) = inputs.kv.entries.get(key)
+        {
+            eat(key, &entry.value);
+        }
+    }
+    format!("{:016x}", print.value())
 }
 
 #[cfg(test)]

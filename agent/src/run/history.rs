@@ -58,7 +58,9 @@ impl History {
             Told::Restarting => json!({ "event": "restarting" }),
             Told::Reloaded(done) => json!({ "event": "reloaded", "done": done }),
             Told::Drift(drift) => json!({ "event": "drift", "reason": drift }),
-            Told::Settled | Told::Started(_) | Told::Ready(_) | Told::State(_) => return,
+            Told::Good | Told::Settled | Told::Started(_) | Told::Ready(_) | Told::State(_) => {
+                return;
+            }
         };
         line["time"] = chrono::Utc::now().to_rfc3339().into();
         line["unit"] = about.unit.into();

@@ -110,6 +110,11 @@ impl Sources {
         news
     }
 
+    /// This host's name.
+    pub fn node(&self) -> &str {
+        &self.scope.node
+    }
+
     /// The Consul that was connected.
     pub fn consul(&self) -> Option<Arc<Consul>> {
         self.remote.consul()

@@ -151,6 +151,15 @@ impl Remote {
     }
 }
 
+/// A client of the Consul that a configuration names.
+///
+/// # Errors
+/// It names none, or what it says of it is wrong.
+pub fn consul_of(config: &AgentConfig) -> Result<Arc<Consul>, String> {
+    let block = config.consul.as_ref().ok_or("the configuration has no consul block")?;
+    Consul::new(consul(block, &Scope::of_process())).map_err(|error| error.to_string())
+}
+
 /// Every prefix that a layer of a unit reads, and the keys that units name themselves.
 fn prefixes(config: &AgentConfig) -> BTreeSet<String> {
     let mut prefixes = engine::extra_keys(config);

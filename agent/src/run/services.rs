@@ -105,7 +105,9 @@ impl Services {
                 state.ready = false;
                 self.say(id, Status::Critical, &format!("ended: {}", super::ended(*exit)), None);
             }
-            Told::Refused(_) | Told::Settled | Told::Reloaded(_) | Told::Drift(_) => return,
+            Told::Good | Told::Refused(_) | Told::Settled | Told::Reloaded(_) | Told::Drift(_) => {
+                return;
+            }
         }
         self.want();
     }

@@ -67,6 +67,8 @@ pub struct UnitStatus {
     pub drift: Option<String>,
     /// How often such changes were seen.
     pub drifts: u64,
+    /// How far its part in a rollout over the hosts is, where that is not over.
+    pub rollout: Option<String>,
     /// Starts of its process.
     pub starts: u64,
     /// Renders that could be used, and that could not.
@@ -138,6 +140,7 @@ struct State {
     commands: Vec<Command>,
     sources: Health,
     frozen: bool,
+    cluster_frozen: Option<String>,
     complaints: BTreeMap<String, String>,
     vault: Option<watch::Receiver<Standing>>,
 }
@@ -170,6 +173,16 @@ impl Board {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether all agents of the cluster are frozen, and why.
+    pub fn cluster_frozen(&self, reason: Option<String>) {
+        self.state().cluster_frozen = reason;
+    }
+
+    /// Whether a unit was asked to stop, and has not ended yet.
+    pub fn stopping(&self, id: UnitId) -> bool {
+        self.state().units[id].figures.stopping
     }
 
     /// Whether nothing new is taken.
@@ -242,6 +255,11 @@ impl Board {
         }
     }
 
+    /// How far a unit's part in a rollout is.
+    pub fn rollout(&self, id: UnitId, told: Option<String>) {
+        self.state().units[id].rollout = told;
+    }
+
     /// A unit starts from its last good generation.
     pub fn last_good(&self, id: UnitId, used: bool) {
         self.state().units[id].last_good_in_use = used;
@@ -279,7 +297,7 @@ impl Board {
                 unit.drift = Some(drift.clone());
                 unit.drifts += 1;
             }
-            Told::Restarting | Told::Reloaded(_) => {}
+            Told::Good | Told::Restarting | Told::Reloaded(_) => {}
         }
     }
 
@@ -299,6 +317,7 @@ impl Board {
         serde_json::json!({
             "cluster": self.cluster,
             "frozen": state.frozen,
+            "cluster_frozen": state.cluster_frozen,
             "vault": standing.map(|standing| vault::json(&standing, SystemTime::now())),
             "sources": state.sources,
             "units": state.units,

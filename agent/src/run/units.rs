@@ -71,7 +71,8 @@ fn driven(config: &AgentConfig, unit: &UnitConfig) -> Result<Unit, String> {
             ready_patience_ms: millis(patience),
             stop_rank: u8::from(unit.role == "namenode"),
             trial_failures: unit.restart.max_failures.div_ceil(3),
-            good_after_ms: if unit.ready.is_some() { 0 } else { GOOD_AFTER_MS },
+            goes_back: unit.rollout.as_ref().is_none_or(|rollout| rollout.rollback),
+            good_after_ms: good_after(unit),
             exhausts: true,
         },
     })
@@ -83,4 +84,10 @@ fn user_of(name: &str) -> Result<(u32, u32), String> {
         Ok(None) => Err(format!("there is no user {name}")),
         Err(error) => Err(format!("cannot look up the user {name}: {error}")),
     }
+}
+
+/// A unit whose changes go over the hosts is watched for as long as the rollout says.
+fn good_after(unit: &UnitConfig) -> Millis {
+    let soak = unit.rollout.as_ref().map_or(0, |rollout| millis(rollout.soak));
+    soak.max(if unit.ready.is_some() { 0 } else { GOOD_AFTER_MS })
 }
