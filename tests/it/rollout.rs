@@ -14,7 +14,7 @@ use tests::judge::Judge;
 use tests::ports::Offset;
 use tests::process::{Guard, tail};
 use tests::stack::{Consul, call};
-use tests::{binary, hadoop, wait};
+use tests::{binary, hadoop};
 
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -347,7 +347,8 @@ fn frozen_and_thawed(lab: &Lab) {
 #[test]
 fn rollout_two_at_once_within_the_window() {
     // A window that is closed today: it opened and closed in the minute before this one.
-    let closed = "rollout {\n lock = \"agent/locks/dn\"\n max_parallel = 2\n window = \"WINDOW\"\n }";
+    let closed =
+        "rollout {\n lock = \"agent/locks/dn\"\n max_parallel = 2\n window = \"WINDOW\"\n }";
     let now = chrono::Local::now();
     let at = |minutes: i64| (now + chrono::Duration::minutes(minutes)).format("%H:%M").to_string();
     let window = format!("{}-{}", at(180), at(240));
@@ -364,7 +365,10 @@ fn rollout_two_at_once_within_the_window() {
     for host in 0..HOSTS {
         lab.configure(host, &closed.replace("WINDOW", "00:00-24:00"));
         lab.agents[usize::from(host)].as_ref().expect("it runs");
-        tests::process::signal(lab.agents[usize::from(host)].as_ref().map(Guard::id).expect("it runs"), Signal::SIGHUP);
+        tests::process::signal(
+            lab.agents[usize::from(host)].as_ref().map(Guard::id).expect("it runs"),
+            Signal::SIGHUP,
+        );
     }
     let most = lab.roll("480005");
     assert!((1..=2).contains(&most), "{most} at once");

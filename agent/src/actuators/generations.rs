@@ -9,22 +9,25 @@
 //! ```
 //! What is in force is read from the disk, never remembered. The order of a commit:
 //!
-//! 1. `N.staging/` is made: every file is written with owner and mode and synced, then the folder.
-//! 2. `N.json` is written beside and renamed into place.
-//! 3. `N.staging` is renamed to `N`, and `generations/` synced.
+//! 1. `N.staging/` is made, and every file written with owner and mode.
+//! 2. `N.json` is written beside and renamed into place, `N.staging` renamed to `N`.
+//! 3. The files, `N` and `generations/` are synced; the first sync waits for the disk and takes the
+//!    names along, the others find nothing left to wait for.
 //! 4. `conf` is replaced by one rename; `N.json` and the folder of `conf` are synced.
 //!
 //! What is shown is on the disk before it is shown. What describes it is so before it is called
-//! good, which is all that a start without sources relies on. Killed before 3, the leftovers are no
-//! generation and the next commit removes them. Killed between 3 and 4, `N` is whole and not in
-//! force. So at every moment `conf` shows all files of one generation. An old generation is renamed
-//! before it is removed, for the same reason.
+//! good, which is all that a start without sources relies on. Killed before 2 is over, the leftovers
+//! are no generation and the next commit removes them; later, `N` is whole and not in force. After
+//! a power failure before 3 is over `N` may be torn and is not in force either; what goes back to a
+//! generation compares its files with `N.json` first. So at every moment `conf` shows all files of
+//! one generation. An old generation is renamed before it is removed, for the same reason.
 //!
 //! In a unit of many files a change costs what changed, not what there is: generations share the
 //! files that are the same in both, and one that is no longer kept becomes `spare`, of which the
 //! next is made. Nothing here ever writes a file in place. Somebody else may, and changes it in all
 //! generations that share it; so units of few files share none.
 
+mod digests;
 mod known;
 mod write;
 
@@ -36,9 +39,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use digests::{Digest, digest, hex};
+pub use digests::{digest_of_all, hash};
 use known::{Known, Seen};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use write::{Owners, write_file};
 
 pub use crate::engine::Files;
@@ -53,6 +57,9 @@ const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// From so many files on generations share what is the same. A daemon has a handful.
 const SHARED_MIN: usize = 32;
+
+/// Files that are held open until they are synced together.
+const UNSYNCED_MAX: usize = 256;
 
 /// A generation that cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +119,8 @@ impl Meta {
 pub struct Staged {
     number: u64,
     folder: PathBuf,
+    /// The files that are not on the disk yet.
+    written: Vec<(PathBuf, Handle)>,
     digests: BTreeMap<String, Digest>,
 }
 
@@ -276,9 +285,11 @@ impl Generations {
 
     /// What differs from what was put in force: files changed, missing or added by somebody.
     pub fn drift(&self) -> Vec<String> {
-        let Some((number, meta)) = self.current().and_then(|n| Some((n, self.meta(n)?))) else {
-            return Vec::new();
-        };
+        self.current().map(|number| self.difference(number)).unwrap_or_default()
+    }
+
+    fn difference(&self, number: u64) -> Vec<String> {
+        let Some(meta) = self.meta(number) else { return Vec::new() };
         let on_disk = match self.files(number) {
             Ok(files) => files,
             Err(error) => return vec![error.to_string()],
@@ -329,6 +340,7 @@ impl Generations {
             Some((self.known.recent(&folder).ok()?, folder))
         });
         let (mut owners, mut digests) = (Owners::default(), BTreeMap::new());
+        let mut written = Vec::new();
         for (name, file) in files {
             let path = folder.join(name);
             let (user, group) = owners.of(file).map_err(failed("give away", &path))?;
@@ -345,16 +357,19 @@ impl Generations {
                 seen.get(name).is_some_and(fits) && fs::hard_link(from.join(name), &path).is_ok()
             });
             if !linked {
-                let written = write_file(&path, file, user, group)?;
-                written.sync_all().map_err(failed("sync", &path))?;
+                let handle = write_file(&path, file, user, group)?;
+                if written.len() < UNSYNCED_MAX {
+                    written.push((path, handle));
+                } else {
+                    handle.sync_all().map_err(failed("sync", &path))?;
+                }
             }
         }
         for name in there.keys() {
             let path = folder.join(name);
             fs::remove_file(&path).map_err(failed("remove", &path))?;
         }
-        sync_folder(&folder)?;
-        Ok(Staged { number, folder, digests })
+        Ok(Staged { number, folder, written, digests })
     }
 
     /// The folder to stage in: the spare one with what is in it, else an empty one.
@@ -402,6 +417,10 @@ impl Generations {
         let described = rename_into(&path, &text, 0o600)?;
         let folder = self.folder.join(number.to_string());
         fs::rename(&staged.folder, &folder).map_err(failed("finish", &folder))?;
+        for (path, written) in &staged.written {
+            written.sync_all().map_err(failed("sync", path))?;
+        }
+        sync_folder(&folder)?;
         sync_folder(&self.folder)?;
         self.show(&folder)?;
         // This order waits for the disk once: the first sync takes what the second is for along.
@@ -418,8 +437,22 @@ impl Generations {
     pub fn roll_back(&self, number: u64) -> Result<(), GenerationError> {
         let folder = self.folder.join(number.to_string());
         fs::metadata(&folder).map_err(failed("roll back to", &folder))?;
+        self.intact(number)?;
         self.show(&folder)?;
         self.sync_link()
+    }
+
+    /// Whether the files of a generation are what its description says.
+    ///
+    /// # Errors
+    /// They are not: a power failure or a hand changed them.
+    pub fn intact(&self, number: u64) -> Result<(), GenerationError> {
+        let folder = self.folder.join(number.to_string());
+        let told = self.difference(number).join(", ");
+        match told.is_empty() {
+            true => Ok(()),
+            false => Err(failed("use", &folder)(io::Error::other(told))),
+        }
     }
 
     /// The generation before the one in force.
@@ -498,36 +531,6 @@ impl Generations {
             }
         }
     }
-}
-
-type Digest = [u8; 32];
-
-fn digest(content: &Content) -> Digest {
-    Sha256::digest(&content.0).into()
-}
-
-/// SHA-256 in hex.
-pub fn hash(content: &Content) -> String {
-    hex(&digest(content))
-}
-
-/// SHA-256 in hex of all files: their names, bytes and modes.
-pub fn digest_of_all(files: &Files) -> String {
-    let mut all = Sha256::new();
-    for (name, file) in files {
-        all.update(format!("{name}\n{}\n{:o}\n", hash(&file.content), file.mode));
-    }
-    hex(&all.finalize())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        for nibble in [byte >> 4, byte & 15] {
-            text.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
-        }
-    }
-    text
 }
 
 /// The target of a link beside or above `folder`, relative where that is simple, so that the

@@ -15,6 +15,7 @@ use crate::api::client;
 use crate::config::{self, AgentConfig, Scope};
 use crate::engine::diff;
 use crate::run::{self, history, vault};
+use crate::sources::consul::Put;
 
 /// Between two looks at a unit that restarts.
 const POLL: Duration = Duration::from_millis(50);

@@ -101,6 +101,22 @@ impl<'a> Fields<'a> {
         })
     }
 
+    /// A whole number or a text, as text.
+    pub fn amount(
+        &mut self,
+        name: &'static str,
+        accepted: &str,
+        fits: impl FnOnce(&str) -> bool,
+    ) -> Option<String> {
+        self.typed(name, accepted, |value| {
+            let text = match value {
+                Value::Number(number) if number.fract() == 0.0 => format!("{number}"),
+                other => as_text(other)?,
+            };
+            fits(&text).then_some(text)
+        })
+    }
+
     /// A truth value.
     pub fn flag(&mut self, name: &'static str) -> Option<bool> {
         self.typed(name, "true or false", |value| match value {

@@ -402,9 +402,9 @@ fn rollout(fields: &mut Fields<'_>) -> Option<Rollout> {
     let rollout = Rollout {
         lock,
         max_parallel: table
-            .parsed("max_parallel", "a number or a share such as \"10%\"", |text| {
+            .amount("max_parallel", "a number or a share such as \"10%\"", |text| {
                 let digits = text.strip_suffix('%').unwrap_or(text);
-                digits.parse::<u32>().ok().filter(|count| *count > 0).map(|_| text.to_owned())
+                digits.parse::<u32>().is_ok_and(|count| count > 0)
             })
             .unwrap_or_else(|| "1".to_owned()),
         canary: table.number("canary", 0, 1000).unwrap_or(0),

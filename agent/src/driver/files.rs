@@ -152,6 +152,7 @@ impl<W: Wants> Driver<W> {
     fn last_good(&mut self, id: UnitId, instead_of: &Wanted) -> Option<Wanted> {
         let generations = &self.units[id].generations;
         let number = generations.good()?;
+        generations.intact(number).ok()?;
         let (meta, files) = (generations.meta(number)?, generations.files(number).ok()?);
         self.wants.told(id, Told::RolledBack(number));
         Some(Wanted {

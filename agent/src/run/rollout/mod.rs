@@ -55,7 +55,7 @@ struct Ask {
 /// How far a unit's part is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase", tag = "state", content = "of")]
-pub enum State {
+pub(super) enum State {
     /// Nothing to do.
     #[default]
     Idle,
@@ -107,7 +107,7 @@ impl Rollouts {
             let (rollout, consul) = (unit.rollout.clone()?, consul?.clone());
             let (asks, inbox) = watch::channel(Ask::default());
             let (sender, seen) = watch::channel(Seen::default());
-            let kv = watch_kv(consul.clone(), [rollout.lock.clone()].into());
+            let kv = watch_kv(consul.clone(), [rollout.lock.clone()]);
             let ready = unit.ready.as_ref().map_or(MARGIN, |ready| ready.timeout);
             let worker = Worker {
                 store: Store::new(consul, rollout.lock.clone(), unit.name.clone(), node.to_owned()),

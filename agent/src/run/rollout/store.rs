@@ -183,7 +183,8 @@ impl Store {
 
     async fn write_record(&self, record: &Record, index: u64) -> Result<bool, String> {
         let value = serde_json::to_vec(record).map_err(|error| error.to_string())?;
-        let put = self.consul.kv_put(&self.record_key(), &value, 0, Put::Cas(index));
+        let key = self.record_key();
+        let put = self.consul.kv_put(&key, &value, 0, Put::Cas(index));
         put.await.map_err(text)
     }
 
