@@ -107,7 +107,11 @@ const BROKEN: &[(&str, &str, &str)] = &[
         "service {}\n identity {",
         "44: the agent registers services; a second owner would fight it",
     ),
-    ("change_mode = \"noop\"", "ttl = \"1h\"", "44: change_mode \"restart\" of identity stops the daemon"),
+    (
+        "change_mode = \"noop\"",
+        "ttl = \"1h\"",
+        "44: change_mode \"restart\" of identity stops the daemon",
+    ),
     (
         "change_mode    = \"noop\"\n        left",
         "change_mode = \"restart\"\n        left",
@@ -125,7 +129,11 @@ const BROKEN: &[(&str, &str, &str)] = &[
         "54: comand is unknown in unit \"x\"; did you mean command?",
     ),
     ("port = 9864", "port = 9865", "51: the agent's port 9865 is no static port of the group"),
-    ("\"--unit\", \"x\"", "\"--unit\", \"y\"", "37: --unit Some(\"y\") is none of the agent's units"),
+    (
+        "\"--unit\", \"x\"",
+        "\"--unit\", \"y\"",
+        "37: --unit Some(\"y\") is none of the agent's units",
+    ),
     ("dfs.replication", "dfs.repliction", "9: dfs.repliction is no key of Hadoop's"),
     ("\"3\"", "\"x\"", "9: dfs.replication = \"x\": "),
 ];
@@ -145,7 +153,7 @@ fn every_rule_names_file_and_line() {
         let found = problems(&GOOD.replacen(old, new, 1));
         let expected = format!("x.nomad:{said}");
         assert!(found.iter().any(|line| line.starts_with(&expected)), "{said}: {found:#?}");
-        assert!(found.len() <= 2, "{said}: {found:#?}");
+        assert!(found.len() <= 3, "{said}: {found:#?}");
     }
 }
 
@@ -155,7 +163,7 @@ fn what_cannot_be_read_is_told_by_its_line() {
         ("job \"x\" {", "job \"x\" {{", "13: "),
         ("= \"3\"", "= local.nobody", "8: "),
         ("attempts = 10", "attempts = 10\n attempts = 11", "33: attempts stands twice"),
-        ("for_each = local.settings", "", "62: a dynamic block has for_each and content"),
+        ("for_each = local.settings", "", "61: a dynamic block has for_each and content"),
         ("static = 9180", "static = var.service_prefix + 1", "28: "),
         ("job \"x\" {", "jobs \"x\" {", "1: there is no job block"),
     ] {

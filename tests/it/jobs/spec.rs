@@ -196,9 +196,7 @@ impl Reader<'_> {
             for attribute in open {
                 let line = self.line(attribute.key.span());
                 match self.value(&attribute.value, line, context) {
-                    Ok(value) => {
-                        drop(known.insert(attribute.key.to_string().trim().to_owned(), value))
-                    }
+                    Ok(value) => drop(known.insert(attribute.key.as_str().to_owned(), value)),
                     Err(error) => {
                         why.get_or_insert(error);
                         stuck.push(attribute);
@@ -272,8 +270,9 @@ impl Reader<'_> {
 
 /// Nomad's function: the text of a file, as seen from the folder of the job.
 fn file(arguments: FuncArgs) -> Result<Value, String> {
-    let path = arguments[0].as_str().unwrap_or_default().to_owned();
-    let text = std::fs::read_to_string(tests::root().join("jobs").join(&path));
+    let path = arguments.into_values().remove(0);
+    let path = path.as_str().unwrap_or_default();
+    let text = std::fs::read_to_string(tests::root().join("jobs").join(path));
     text.map(Value::from).map_err(|error| format!("file({path:?}): {error}"))
 }
 
