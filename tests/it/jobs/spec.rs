@@ -228,9 +228,7 @@ impl Reader<'_> {
                     let line = self.line(attribute.key.span());
                     let name = attribute.key.as_str().to_owned();
                     let value = self.value(&attribute.value, line, context)?;
-                    if node.values.insert(name.clone(), (value, line)).is_some() {
-                        return Err(self.wrong(line, format!("{name} stands twice")));
-                    }
+                    node.values.insert(name, (value, line));
                 }
                 Structure::Block(block) if block.ident.as_str() == "dynamic" => {
                     node.blocks.extend(self.dynamic(block, context)?);
