@@ -1,0 +1,351 @@
+# Grafana with the data source and the dashboard of templates/grafana.
+
+variable "datacenters" {
+  type        = list(string)
+  description = "Datacenters whose nodes may run this."
+  default     = ["*"]
+}
+
+variable "node_pool" {
+  type        = string
+  description = "The node pool whose nodes may run this."
+  default     = "default"
+}
+
+variable "cluster" {
+  type        = string
+  description = "The cluster's name: part of folders, service ids and locks."
+  default     = "default"
+}
+
+variable "kv_prefix" {
+  type        = string
+  description = "Where the cluster's configuration is in Consul KV; ends with /."
+  default     = "conf/"
+}
+
+variable "service_prefix" {
+  type        = string
+  description = "In front of the names of jobs and services, for a second cluster."
+  default     = ""
+}
+
+variable "port_offset" {
+  type        = number
+  description = "Added to every port, for a second cluster on the same hosts."
+  default     = 0
+}
+
+variable "bind" {
+  type        = string
+  description = "The address that servers listen on; loopback must be part of it."
+  default     = "0.0.0.0"
+}
+
+variable "data_path" {
+  type        = string
+  description = "The folder on the host below which every cluster has a folder."
+  default     = "/var/lib/howdah"
+}
+
+variable "howdah" {
+  type        = string
+  description = "The program: its path on the host, or its name in the artifact."
+  default     = "/usr/local/bin/howdah"
+}
+
+variable "artifact" {
+  type        = string
+  description = "Where Nomad fetches the program (URL?checksum=sha256:...); empty: it is on the host."
+  default     = ""
+}
+
+variable "user" {
+  type        = string
+  description = "Who the agent and its daemons run as; empty: as Nomad does."
+  default     = ""
+}
+
+variable "consul_address" {
+  type        = string
+  description = "The host's Consul agent."
+  default     = "127.0.0.1:8500"
+}
+
+variable "consul_domain" {
+  type        = string
+  description = "The domain that Consul's DNS answers for."
+  default     = "consul"
+}
+
+variable "consul_token_file" {
+  type        = string
+  description = "A file on the host with the agent's Consul token; empty: none."
+  default     = ""
+}
+
+variable "vault_address" {
+  type        = string
+  description = "Vault, such as https://127.0.0.1:8200; empty: there are no secrets."
+  default     = ""
+}
+
+variable "vault_role" {
+  type        = string
+  description = "The role that the agent takes at Vault's login jwt-nomad."
+  default     = "howdah"
+}
+
+variable "namenode_host" {
+  type        = string
+  description = "The name that the namenode is reached by; empty: its name in Consul."
+  default     = ""
+}
+
+variable "stop_timeout" {
+  type        = string
+  description = "How long a daemon may take to stop before it is killed."
+  default     = "20s"
+}
+
+variable "kill_timeout" {
+  type        = string
+  description = "The same for the agent: longer, and at most max_kill_timeout of Nomad's client."
+  default     = "30s"
+}
+
+variable "node" {
+  type        = string
+  description = "The name of the only node that may run it; empty: the scheduler chooses once."
+  default     = ""
+}
+
+variable "grafana_home" {
+  type        = string
+  description = "Grafana's folder on the host."
+  default     = "/usr/share/grafana"
+}
+
+variable "prometheus_url" {
+  type        = string
+  description = "Prometheus, as Grafana reaches it; empty: by its name in Consul."
+  default     = ""
+}
+
+variable "cpu" {
+  type        = number
+  description = "MHz reserved."
+  default     = 300
+}
+
+variable "memory" {
+  type        = number
+  description = "MiB reserved."
+  default     = 500
+}
+
+locals {
+  howdah   = var.artifact == "" ? var.howdah : "${NOMAD_TASK_DIR}/${var.howdah}"
+  folder   = "${var.data_path}/${var.cluster}"
+  token    = var.consul_token_file == "" ? "" : "token_file = \"${var.consul_token_file}\""
+  login    = "{ method = \"jwt\", path = \"jwt-nomad\", role = \"${var.vault_role}\", token_file = \"$${env.NOMAD_SECRETS_DIR}/nomad_vault_howdah.jwt\" }"
+  vault    = var.vault_address == "" ? "" : "vault {\n  address = \"${var.vault_address}\"\n  auth    = ${local.login}\n}"
+
+  # What Nomad decides, ports and folders, is the agent's last layer: no key in Consul changes it.
+  settings = {
+    "grafana.ini/server.http_addr"                = var.bind
+    "grafana.ini/server.http_port"                = "${3000 + var.port_offset}"
+    "grafana.ini/paths.data"                      = "${local.folder}/grafana"
+    "grafana.ini/paths.provisioning"              = "<% env \"NOMAD_TASK_DIR\" %>/provisioning"
+    "grafana.ini/analytics.reporting_enabled"     = "false"
+    "grafana.ini/analytics.check_for_updates"     = "false"
+  }
+}
+
+job "grafana" {
+  id          = "${var.service_prefix}grafana"
+  type        = "service"
+  datacenters = var.datacenters
+  node_pool   = var.node_pool
+  priority    = 50
+
+  update {
+    max_parallel      = 1
+    health_check      = "task_states"
+    min_healthy_time  = "30s"
+    healthy_deadline  = "5m"
+    progress_deadline = "10m"
+    auto_revert       = true
+  }
+
+  # The data stays where it is, and so does its daemon: an empty folder elsewhere would be no help.
+  reschedule {
+    attempts  = 0
+    unlimited = false
+  }
+
+  dynamic "constraint" {
+    for_each = var.node == "" ? [] : [var.node]
+    content {
+      attribute = "${node.unique.name}"
+      value     = constraint.value
+    }
+  }
+
+  group "grafana" {
+    count = 1
+
+    network {
+      mode = "host"
+      port "http" {
+        static = 3000 + var.port_offset
+      }
+      port "agent" {
+        static = 9185 + var.port_offset
+      }
+    }
+
+    # The agent starts its daemon again by itself; Nomad starts the agent again, and never gives up.
+    restart {
+      attempts = 10
+      interval = "5m"
+      delay    = "15s"
+      mode     = "delay"
+    }
+
+    task "grafana" {
+      driver       = "raw_exec"
+      user         = var.user
+      kill_signal  = "SIGTERM"
+      kill_timeout = var.kill_timeout
+
+      config {
+        command = local.howdah
+        args    = ["agent", "--config", "${NOMAD_TASK_DIR}/agent.hcl", "--unit", "grafana"]
+      }
+
+      env {
+        HOWDAH_BIN     = local.howdah
+        PROMETHEUS_URL = var.prometheus_url != "" ? var.prometheus_url : "http://${var.service_prefix}prometheus.service.${var.consul_domain}:${9090 + var.port_offset}"
+        DASHBOARDS     = "${NOMAD_TASK_DIR}/dashboards"
+      }
+
+      # For a login at Vault (role var.vault_role), and for `consul login` where Consul has ACLs.
+      identity {
+        name        = "vault_howdah"
+        aud         = ["vault.io"]
+        ttl         = "1h"
+        file        = true
+        change_mode = "noop"
+      }
+      identity {
+        name        = "consul_howdah"
+        aud         = ["consul.io"]
+        ttl         = "1h"
+        file        = true
+        change_mode = "noop"
+      }
+
+      dynamic "artifact" {
+        for_each = var.artifact == "" ? [] : [var.artifact]
+        content {
+          source      = artifact.value
+          destination = "local/"
+        }
+      }
+
+      # Rendered by the agent, not by Nomad: the delimiters are none that a template uses.
+      template {
+        destination     = "local/agent.hcl"
+        change_mode     = "signal"
+        change_signal   = "SIGHUP"
+        left_delimiter  = "<%"
+        right_delimiter = "%>"
+        data            = <<-EOT
+        cluster   = "${var.cluster}"
+        state_dir = "${local.folder}/agent/grafana"
+        telemetry { listen = "127.0.0.1:${9185 + var.port_offset}" }
+        consul {
+          address = "${var.consul_address}"
+          ${local.token}
+        }
+        ${local.vault}
+
+        layer "cluster" { kv = "${var.kv_prefix}grafana/" }
+        layer "role" { kv = "${var.kv_prefix}grafana/@$${unit.role}/" }
+        layer "host" { kv = "${var.kv_prefix}grafana/@host/$${node.name}/" }
+        layer "job" { files = "$${env.NOMAD_TASK_DIR}/layer" }
+
+        unit "grafana" {
+          command  = ["${var.grafana_home}/bin/grafana", "server", "--homepath", "${var.grafana_home}", "--config", "$${conf_dir}/grafana.ini"]
+          stop     = { timeout = "${var.stop_timeout}" }
+          ready    = { http = "http://127.0.0.1:${3000 + var.port_offset}/api/health" }
+          file "grafana.ini" {}
+
+          service "${var.service_prefix}grafana" {
+            port = ${3000 + var.port_offset}
+            tags = ["http"]
+            meta = { cluster = "${var.cluster}", generation = "$${generation}" }
+            checks = {
+              http       = { url = "http://127.0.0.1:${3000 + var.port_offset}/api/health", interval = "5s" }
+              supervisor = { ttl = "30s" }
+            }
+            maintenance_on_restart = true
+          }
+
+          service "${var.service_prefix}howdah-agent" {
+            port   = ${9185 + var.port_offset}
+            meta   = { cluster = "${var.cluster}", unit = "$${unit.name}" }
+            checks = { tcp = { address = "127.0.0.1:${9185 + var.port_offset}", interval = "10s" } }
+          }
+        }
+        EOT
+      }
+
+      dynamic "template" {
+        for_each = local.settings
+        content {
+          destination     = "local/layer/${template.key}"
+          change_mode     = "noop"
+          left_delimiter  = "<%"
+          right_delimiter = "%>"
+          data            = template.value
+        }
+      }
+
+      template {
+        destination     = "local/provisioning/datasources/howdah.yml"
+        change_mode     = "noop"
+        left_delimiter  = "<%"
+        right_delimiter = "%>"
+        data            = file("../templates/grafana/datasource.yml")
+      }
+
+      template {
+        destination     = "local/provisioning/dashboards/howdah.yml"
+        change_mode     = "noop"
+        left_delimiter  = "<%"
+        right_delimiter = "%>"
+        data            = file("../templates/grafana/dashboards.yml")
+      }
+
+      template {
+        destination     = "local/dashboards/howdah.json"
+        change_mode     = "noop"
+        left_delimiter  = "<%"
+        right_delimiter = "%>"
+        data            = file("../templates/grafana/howdah.json")
+      }
+
+      resources {
+        cpu    = var.cpu
+        memory = var.memory
+      }
+
+      logs {
+        max_files     = 5
+        max_file_size = 10
+      }
+    }
+  }
+}
