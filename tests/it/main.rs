@@ -13,6 +13,7 @@ mod crash;
 mod full_disk;
 mod golden;
 mod hostile;
+mod kv;
 mod mixed;
 mod native;
 mod oracle_client;

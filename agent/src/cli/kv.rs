@@ -21,6 +21,7 @@ use crate::kv::plan::{Batch, Change, Guard, Others};
 use crate::kv::show::{self, Paint};
 use crate::kv::{Entries, Import, Mistake, entries, json as kv_json, plan, read, rules};
 use crate::run;
+use crate::sources::Entry;
 use crate::sources::consul::{Consul, ConsulConfig, ConsulError, Put};
 
 /// `kv diff` found changes.
@@ -63,9 +64,10 @@ pub(super) struct Input {
     /// File of SERVICE = HOST lines, over the [hosts] of consync.ini
     #[arg(long, value_name = "FILE")]
     hosts: Option<PathBuf>,
-    /// Files of key: value lines as one key a property, or as one key a file
-    #[arg(long, value_enum, default_value_t)]
-    layout: LayoutKind,
+    /// Files of key: value lines as one key a file, or one key a property [default: files with a
+    /// consync.ini, as flokkr stored them; else keys]
+    #[arg(long, value_enum)]
+    layout: Option<LayoutKind>,
     /// Put in front of every key [default: conf/; nothing for JSON]
     #[arg(long, value_name = "PREFIX")]
     prefix: Option<String>,
@@ -122,10 +124,9 @@ enum DiscoveryKind {
     Consul,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum LayoutKind {
     Files,
-    #[default]
     Keys,
 }
 
@@ -212,8 +213,9 @@ impl Input {
         let tree = read::tree(&self.source, &self.profile)?;
         let discovery = self.discovery(tree.rules.hosts.clone())?;
         let layout = match self.layout {
-            LayoutKind::Files => Layout::Files,
-            LayoutKind::Keys => Layout::Keys,
+            Some(LayoutKind::Files) => Layout::Files,
+            Some(LayoutKind::Keys) => Layout::Keys,
+            None => tree.layout,
         };
         let import = entries::entries(&tree, &discovery, &prefix, layout)?;
         Ok((import, prefix))
@@ -269,7 +271,7 @@ fn common(entries: &Entries) -> String {
 }
 
 impl Plan {
-    fn print(&self, json: bool, extra: serde_json::Value) {
+    fn print(&self, json: bool, extra: serde_json::Value) -> Result<(), Failure> {
         if json {
             let mut line = json!({
                 "index": self.index,
@@ -280,15 +282,11 @@ impl Plan {
             if let (Some(line), serde_json::Value::Object(extra)) = (line.as_object_mut(), extra) {
                 line.extend(extra);
             }
-            println!("{line}");
-            return;
+            return put(&format!("{line}\n"));
         }
         let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         let paint = if colour { Paint::Colour } else { Paint::Plain };
-        for change in &self.changes {
-            let text = show::text(&change.key, change.old.as_ref(), change.new.as_ref());
-            print!("{}", show::painted(&text, paint));
-        }
+        put(&show::painted(&show::all(self.changes.iter()), paint))
     }
 
     fn writes(&self) -> usize {
@@ -334,9 +332,19 @@ impl Plan {
     }
 }
 
+/// Writes to standard output; who reads only the start of it (`head`) is not told of the rest.
+fn put(text: &str) -> Result<(), Failure> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::failed(format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Who won a key, and what it holds now against what was to be written.
-fn rival(change: &Change, now: Option<&crate::sources::Entry>) -> String {
-    let index = |entry: Option<&crate::sources::Entry>| match entry {
+fn rival(change: &Change, now: Option<&Entry>) -> String {
+    let index = |entry: Option<&Entry>| match entry {
         Some(entry) => format!("ModifyIndex {}", entry.modified),
         None => "no key".to_owned(),
     };
@@ -344,7 +352,10 @@ fn rival(change: &Change, now: Option<&crate::sources::Entry>) -> String {
         Some(old) => format!("{} was read, ", index(Some(old))),
         None => String::new(),
     };
-    let diff = show::text(&change.key, now, change.new.as_ref());
+    let against = Change { old: now.cloned(), ..change.clone() };
+    let same = now.map(|now| (&now.value, now.flags))
+        == change.new.as_ref().map(|new| (&new.value, new.flags));
+    let diff = if same { String::new() } else { show::all(std::iter::once(&against)) };
     let diff =
         if diff.is_empty() { "(it holds what was to be written)\n".to_owned() } else { diff };
     format!("{}: {was}now {}\n{diff}", change.key, index(now))
@@ -363,7 +374,7 @@ fn import(arguments: &ImportArguments) -> Result<(), Failure> {
     let plan = input.plan(&store)?;
     let batches = plan::batches(&plan.changes, &plan.prefix, arguments.split).map_err(user);
     if arguments.dry_run {
-        plan.print(input.json, json!({ "written": false, "index": plan.index }));
+        plan.print(input.json, json!({ "written": false }))?;
         if !input.json {
             println!(
                 "{}; nothing written, index {}",
@@ -389,7 +400,7 @@ fn import(arguments: &ImportArguments) -> Result<(), Failure> {
         }
     }
     if input.json {
-        plan.print(true, json!({ "written": true, "transactions": written }));
+        plan.print(true, json!({ "written": true, "transactions": written }))?;
     } else {
         for change in &plan.changes {
             let sign = match (&change.old, &change.new) {
@@ -439,7 +450,7 @@ fn confirmed(plan: &Plan) -> Result<bool, Failure> {
     if deletes == 0 || !std::io::stdin().is_terminal() {
         return Ok(true);
     }
-    plan.print(false, json!({}));
+    plan.print(false, json!({}))?;
     eprint!("{}; go on? [y/N] ", plan.summary("to write", "to delete"));
     std::io::stderr().flush().map_err(Failure::failed)?;
     let mut answer = String::new();
@@ -450,7 +461,7 @@ fn confirmed(plan: &Plan) -> Result<bool, Failure> {
 fn diff(input: &Input) -> Result<bool, Failure> {
     let store = Store::connect()?;
     let plan = input.plan(&store)?;
-    plan.print(input.json, json!({}));
+    plan.print(input.json, json!({}))?;
     if !input.json && !plan.changes.is_empty() {
         println!("{}", plan.summary("to write", "to delete"));
     }
@@ -473,7 +484,7 @@ fn export(arguments: &ExportArguments) -> Result<(), Failure> {
             println!("{} keys written to {}", entries.len(), file.display());
             Ok(())
         }
-        None => std::io::stdout().write_all(text.as_bytes()).map_err(Failure::failed),
+        None => put(&text),
     }
 }
 

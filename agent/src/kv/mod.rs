@@ -13,6 +13,9 @@ pub mod read;
 pub mod rules;
 pub mod show;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use crate::sources::Entry;

@@ -9,6 +9,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::Mistake;
+use super::entries::Layout;
 use super::expand::{Part, Resources};
 use super::rules::{FILE, Rules};
 use crate::config::fields::nearest;
@@ -27,6 +28,8 @@ pub struct Tree {
     pub rules: Rules,
     /// Its files.
     pub resources: Resources,
+    /// How its files of properties are stored unless somebody says otherwise.
+    pub layout: Layout,
 }
 
 /// Reads a folder; a later profile is added behind an earlier one.
@@ -40,10 +43,13 @@ pub fn tree(folder: &Path, profiles: &[String]) -> Result<Tree, Mistake> {
     }
     let walk = Walk { root, shown: folder.to_owned() };
     let ini = folder.join(FILE);
-    let rules = match fs::symlink_metadata(&ini) {
-        Ok(_) => Rules::parse(&ini.display().to_string(), &walk.text(FILE, &ini)?)?,
-        Err(_) if folder.join(&Rules::flokkr().source).is_dir() => Rules::flokkr(),
-        Err(_) => Rules::plain(),
+    let (rules, layout) = match fs::symlink_metadata(&ini) {
+        Ok(_) => {
+            let text = walk.text(FILE, &ini)?;
+            (Rules::parse(&ini.display().to_string(), &text)?, Layout::Files)
+        }
+        Err(_) if folder.join(Rules::flokkr().source).is_dir() => (Rules::flokkr(), Layout::Keys),
+        Err(_) => (Rules::plain(), Layout::Keys),
     };
     let source = match rules.source.as_str() {
         "" => folder.to_owned(),
@@ -65,7 +71,7 @@ pub fn tree(folder: &Path, profiles: &[String]) -> Result<Tree, Mistake> {
     for profile in profiles {
         add(walk.files(&profile_folder(folder, &rules, profile)?)?);
     }
-    Ok(Tree { rules, resources })
+    Ok(Tree { rules, resources, layout })
 }
 
 fn profile_folder(folder: &Path, rules: &Rules, profile: &str) -> Result<PathBuf, Mistake> {
