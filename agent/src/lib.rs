@@ -15,6 +15,7 @@ pub mod dev;
 pub mod driver;
 pub mod engine;
 pub mod http;
+pub mod kv;
 pub mod render;
 pub mod run;
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod full_disk;
 mod golden;
 mod hostile;
 mod jobs;
+mod kv;
 mod mixed;
 mod native;
 mod oracle_client;

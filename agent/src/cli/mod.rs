@@ -11,6 +11,7 @@ mod dfs;
 mod dfsadmin;
 mod envtoconf;
 mod getconf;
+mod kv;
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};
@@ -59,6 +60,9 @@ enum Verb {
     Thaw(agent::FreezeArguments),
     /// Show what happened on this host
     History(agent::HistoryArguments),
+    /// Move a folder of configuration into Consul KV, and back
+    #[command(subcommand)]
+    Kv(kv::Verb),
     /// Run a namenode in the foreground, or format its folders
     Namenode(daemons::NamenodeArguments),
     /// Run a datanode in the foreground
@@ -170,6 +174,7 @@ fn run(verb: Verb) -> i32 {
         Verb::Freeze(arguments) => report(agent::freeze(&arguments, true)),
         Verb::Thaw(arguments) => report(agent::freeze(&arguments, false)),
         Verb::History(arguments) => report(agent::history(&arguments)),
+        Verb::Kv(verb) => kv::run(&verb),
         Verb::Namenode(arguments) => report(daemons::namenode(arguments)),
         Verb::Datanode(arguments) => report(daemons::datanode(&arguments)),
         Verb::Envtoconf(arguments) => report(envtoconf::run(&arguments)),

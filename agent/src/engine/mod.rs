@@ -29,6 +29,7 @@ use crate::sources::{Entry, Kv, SecretRef, Secrets, ServiceQuery, Services};
 use helpers::{Asked, Read, has_blob};
 use layers::{Layered, Setting};
 pub use memo::Memo;
+pub(crate) use schema::secret_name;
 
 /// The flag of a key whose value is a template: flokkr's bit 2.
 pub const FLAG_TEMPLATE: u64 = 2;

@@ -106,7 +106,7 @@ fn shown(name: &str, value: &str, setting: Option<&Setting>) -> String {
 }
 
 /// Names whose values are secrets wherever they come from.
-pub(super) fn secret_name(name: &str) -> bool {
+pub(crate) fn secret_name(name: &str) -> bool {
     const PARTS: &[&str] = &["password", "secret", "credential", "keystore.pass", "token"];
     let name = name.to_ascii_lowercase();
     let switch = [".enable", ".enabled", ".interval", ".lifetime", ".max-lifetime"];

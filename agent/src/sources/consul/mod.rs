@@ -15,5 +15,5 @@ pub use client::{Consul, ConsulError, Listing, Put};
 pub use config::ConsulConfig;
 pub use health::HealthWatch;
 pub use session::{Behavior, SessionSpec};
-pub use txn::TxnOp;
+pub use txn::{OPERATIONS_MAX, TxnOp};
 pub use watch::watch_kv;

@@ -11,7 +11,7 @@ use super::client::{Consul, ConsulError, Pair};
 use crate::sources::Entry;
 
 /// Most operations of a transaction: Consul's own limit.
-const OPERATIONS_MAX: usize = 128;
+pub const OPERATIONS_MAX: usize = 128;
 
 /// One step of a transaction.
 #[derive(Debug, Clone)]
@@ -41,6 +41,13 @@ pub enum TxnOp {
         /// The key.
         key: String,
     },
+    /// Delete a key if it still has this modification index.
+    DeleteCas {
+        /// The key.
+        key: String,
+        /// The index.
+        index: u64,
+    },
     /// Fail unless the session holds the key's lock.
     CheckSession {
         /// The key.
@@ -51,6 +58,11 @@ pub enum TxnOp {
 }
 
 impl TxnOp {
+    /// Bytes that it takes in a transaction's body.
+    pub fn size(&self) -> usize {
+        self.json().to_string().len()
+    }
+
     fn json(&self) -> Value {
         let kv = match self {
             Self::Set { key, value, flags } => {
@@ -61,6 +73,9 @@ impl TxnOp {
                 json!({"Verb": "cas", "Key": key, "Value": value, "Flags": flags, "Index": index})
             }
             Self::Delete { key } => json!({"Verb": "delete", "Key": key}),
+            Self::DeleteCas { key, index } => {
+                json!({"Verb": "delete-cas", "Key": key, "Index": index})
+            }
             Self::CheckSession { key, session } => {
                 json!({"Verb": "check-session", "Key": key, "Session": session})
             }
