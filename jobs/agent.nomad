@@ -236,6 +236,7 @@ job "agent" {
 
         # Files only: set HADOOP_CONF_DIR to ${local.folder}/agent/host/units/client/conf.
         unit "client" {
+          stop = { timeout = "${var.stop_timeout}" }
           file "core-site.xml" {}
           file "hdfs-site.xml" {}
         }

@@ -118,10 +118,14 @@ fn told(code: i32, words: &[&str], output: &Output) -> String {
 
 fn xml(properties: &[(&str, &str)]) -> String {
     let property = |(name, value): &(&str, &str)| {
-        format!("  <property>\n    <name>{name}</name>\n    <value>{value}</value>\n  </property>\n")
+        format!(
+            "  <property>\n    <name>{name}</name>\n    <value>{value}</value>\n  </property>\n"
+        )
     };
     let inner: String = properties.iter().map(property).collect();
-    format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<configuration>\n{inner}</configuration>\n")
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<configuration>\n{inner}</configuration>\n"
+    )
 }
 
 #[test]
@@ -215,12 +219,10 @@ fn meddler(consul: &str, edit: impl Fn() + Send + 'static) -> String {
         for client in listener.incoming() {
             let Ok(mut client) = client else { return };
             let mut server = TcpStream::connect(&consul).expect("Consul");
-            let (mut back, mut to) = (
-                server.try_clone().expect("a handle"),
-                client.try_clone().expect("a handle"),
-            );
+            let (mut back, mut to) =
+                (server.try_clone().expect("a handle"), client.try_clone().expect("a handle"));
             thread::spawn(move || std::io::copy(&mut back, &mut to));
-            let mut buffer = [0; 65536];
+            let mut buffer = vec![0; 65536];
             while let Ok(length @ 1..) = client.read(&mut buffer) {
                 let bytes = &buffer[..length];
                 if !edited && bytes.starts_with(b"PUT /v1/txn") {
@@ -249,16 +251,21 @@ fn kv_import_refuses_when_somebody_edited_meanwhile() {
     let key = "conf/hdfs/hdfs-site.xml";
     let address = case.consul.address();
     let theirs = edited("4");
-    let proxy = meddler(&address, move || {
+    let consul = address.clone();
+    let proxy = meddler(&consul, move || {
         let body = serde_json::json!(theirs);
         let path = format!("/v1/kv/{key}");
         tests::stack::call(&address, "PUT", &path, &[], Some(&body)).expect("an edit");
     });
     let words = ["kv", "import", "."];
     let told = told(1, &words, &case.run_at(&proxy, &words));
-    for expected in ["nothing was written", "conf/hdfs/hdfs-site.xml: ModifyIndex ", ", now Mod",
-        "-dfs.replication = 4", "+dfs.replication = 5"]
-    {
+    for expected in [
+        "nothing was written",
+        "conf/hdfs/hdfs-site.xml: ModifyIndex ",
+        ", now Mod",
+        "-dfs.replication = 4",
+        "+dfs.replication = 5",
+    ] {
         assert!(told.contains(expected), "{expected}: {told}");
     }
     assert_eq!(case.get(key), edited("4").trim_end());

@@ -81,8 +81,8 @@ fn top(fields: &mut Fields<'_>, scope: &Scope) -> AgentConfig {
         let name = &unit.name;
         if !unit.services.is_empty() || unit.wait_for.is_some() || unit.rollout.is_some() {
             let message = format!(
-                "unit {name:?} has a service, wait_for or rollout, which need Consul; add a consul block \
-                 (an empty one means CONSUL_HTTP_ADDR or 127.0.0.1:8500)"
+                "unit {name:?} has a service, wait_for or rollout, which need Consul; add a \
+                 consul block (an empty one means CONSUL_HTTP_ADDR or 127.0.0.1:8500)"
             );
             fields.complain(fields.place(), message);
         }

@@ -137,7 +137,10 @@ impl Rules {
             "template" => self.templates = Some(Pattern::new(&value)?),
             "format" => {
                 let format = Format::of(key).ok_or_else(|| {
-                    format!("format {key} is unknown; xml, properties, yaml, conf, sh, cfg, env and ini are accepted")
+                    format!(
+                        "format {key} is unknown; xml, properties, yaml, conf, sh, cfg, env and \
+                         ini are accepted"
+                    )
                 })?;
                 self.formats.push((format, Pattern::new(&value)?));
             }

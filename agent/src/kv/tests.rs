@@ -172,7 +172,8 @@ fn profiles_over_native_xml() {
 #[test]
 fn mistakes_name_file_line_and_remedy() {
     let long = "x".repeat(crate::sources::VALUE_BYTES_MAX + 1);
-    let table: &[(&[(&str, &str)], &[&str], &str)] = &[
+    type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str], &'a str);
+    let table: &[Case<'_>] = &[
         (
             &[("consync.ini", "[comon]\n")],
             &[],

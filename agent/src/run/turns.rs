@@ -1,8 +1,8 @@
 //! A unit's part in a rollout, as the agent's loop sees it: what is proposed waits for its turn, is
 //! then taken, and what comes of it is reported.
 //!
-//! Only a change that restarts a running program waits; with a change under way (`rolling`) the next
-//! one stays proposed until that is over.
+//! Only a change that restarts a running program waits; with a change under way (`rolling`) the
+//! next one stays proposed until that is over.
 
 use std::sync::Arc;
 

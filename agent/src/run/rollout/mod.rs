@@ -10,8 +10,8 @@
 //! | halted | the wish is withdrawn or is for another revision |
 //! | granted: the slot is held, the unit restarts | the agent's result, or the time is over |
 //!
-//! A grant is taken back only by the agent's result. The session is renewed as long as there is one;
-//! when the agent dies, the slot is free once the session is over.
+//! A grant is taken back only by the agent's result. The session is renewed as long as there is
+//! one; when the agent dies, the slot is free once the session is over.
 
 pub mod gates;
 mod store;
