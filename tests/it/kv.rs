@@ -118,10 +118,14 @@ fn told(code: i32, words: &[&str], output: &Output) -> String {
 
 fn xml(properties: &[(&str, &str)]) -> String {
     let property = |(name, value): &(&str, &str)| {
-        format!("  <property>\n    <name>{name}</name>\n    <value>{value}</value>\n  </property>\n")
+        format!(
+            "  <property>\n    <name>{name}</name>\n    <value>{value}</value>\n  </property>\n"
+        )
     };
     let inner: String = properties.iter().map(property).collect();
-    format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<configuration>\n{inner}</configuration>\n")
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<configuration>\n{inner}</configuration>\n"
+    )
 }
 
 #[test]
@@ -215,10 +219,8 @@ fn meddler(consul: &str, edit: impl Fn() + Send + 'static) -> String {
         for client in listener.incoming() {
             let Ok(mut client) = client else { return };
             let mut server = TcpStream::connect(&consul).expect("Consul");
-            let (mut back, mut to) = (
-                server.try_clone().expect("a handle"),
-                client.try_clone().expect("a handle"),
-            );
+            let (mut back, mut to) =
+                (server.try_clone().expect("a handle"), client.try_clone().expect("a handle"));
             thread::spawn(move || std::io::copy(&mut back, &mut to));
             let mut buffer = [0; 65536];
             while let Ok(length @ 1..) = client.read(&mut buffer) {
@@ -256,16 +258,20 @@ fn kv_import_refuses_when_somebody_edited_meanwhile() {
     });
     let words = ["kv", "import", "."];
     let told = told(1, &words, &case.run_at(&proxy, &words));
-    for expected in ["nothing was written", "conf/hdfs/hdfs-site.xml: ModifyIndex ", ", now Mod",
-        "-dfs.replication = 4", "+dfs.replication = 5"]
-    {
+    for expected in [
+        "nothing was written",
+        "conf/hdfs/hdfs-site.xml: ModifyIndex ",
+        ", now Mod",
+        "-dfs.replication = 4",
+        "+dfs.replication = 5",
+    ] {
         assert!(told.contains(expected), "{expected}: {told}");
     }
     assert_eq!(case.get(key), edited("4").trim_end());
     assert_eq!(case.consul(&["kv", "get", "-keys", "conf/hdfs/new"]).trim(), "", "half done");
 
     // What a dry run saw is no more: the same refusal without a race.
-    let told = case.run(1, &["kv", "import", ".", "--cas", &index]);
+    let told = case.run(1, &["kv", "import", ".", &format!("--cas={index}")]);
     assert!(told.contains(&format!("changed after index {index}")), "{told}");
     assert_eq!(case.get(key), edited("4").trim_end());
     case.run(0, &["kv", "import", ".", "--force"]);
