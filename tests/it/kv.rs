@@ -272,7 +272,7 @@ fn kv_import_refuses_when_somebody_edited_meanwhile() {
     assert_eq!(case.consul(&["kv", "get", "-keys", "conf/hdfs/new"]).trim(), "", "half done");
 
     // What a dry run saw is no more: the same refusal without a race.
-    let told = case.run(1, &["kv", "import", ".", "--cas", &index]);
+    let told = case.run(1, &["kv", "import", ".", &format!("--cas={index}")]);
     assert!(told.contains(&format!("changed after index {index}")), "{told}");
     assert_eq!(case.get(key), edited("4").trim_end());
     case.run(0, &["kv", "import", ".", "--force"]);

@@ -87,7 +87,13 @@ pub(super) struct ImportArguments {
     #[arg(long)]
     dry_run: bool,
     /// Refuse when a key changed after this index; a dry run prints it
-    #[arg(long, value_name = "INDEX", num_args = 0..=1, default_missing_value = "0")]
+    #[arg(
+        long,
+        value_name = "INDEX",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "0"
+    )]
     cas: Option<u64>,
     /// Write whatever others wrote meanwhile
     #[arg(long, conflicts_with = "cas")]
@@ -170,13 +176,14 @@ impl Store {
         listed.map(|kv| (kv.entries, kv.index)).map_err(Failure::failed)
     }
 
-    /// Writes a batch; `false` when Consul refused a condition.
+    /// Writes a batch; the inner error is a condition that did not hold.
     fn write(&self, batch: &Batch, guard: Guard) -> Result<Result<(), String>, ConsulError> {
         // A plain write takes values that no transaction has room for.
-        if let ([Change { key, old, new: Some(new) }], Guard::Unchanged) =
-            (batch.changes.as_slice(), guard)
-        {
-            let put = Put::Cas(old.as_ref().map_or(0, |old| old.modified));
+        if let [Change { key, old, new: Some(new) }] = batch.changes.as_slice() {
+            let put = match guard {
+                Guard::Unchanged => Put::Cas(old.as_ref().map_or(0, |old| old.modified)),
+                Guard::Force => Put::Always,
+            };
             let done = self.consul.kv_put(key, &new.value, new.flags, put);
             let refusal = format!("{key} is not what was read");
             return Ok(self.runtime.block_on(done)?.then_some(()).ok_or(refusal));

@@ -89,9 +89,9 @@ impl Maker<'_> {
             return self.put(name, text, flags);
         }
         for (key, value) in properties {
-            // What the file's flag asks for without need would only cost the host an engine's run.
-            let template = dynamic && !value.contains("{{");
-            let flags = if template { flags & !FLAG_TEMPLATE } else { flags };
+            // Of a file with an expression only the properties that hold one are templates.
+            let plain = dynamic && !value.contains("{{");
+            let flags = if plain { flags & !FLAG_TEMPLATE } else { flags };
             self.put(&format!("{name}/{key}"), value, flags)?;
         }
         Ok(())

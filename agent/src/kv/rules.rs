@@ -19,6 +19,9 @@ pub const FILE: &str = "consync.ini";
 /// What a pattern must have one of to be a regular expression.
 const SIGNS: [&str; 8] = [".*", "(", "[", "|", "^", "$", "+", "\\"];
 
+/// The formats that have a name of their own.
+const FORMATS: [&str; 8] = ["xml", "properties", "yaml", "conf", "sh", "cfg", "env", "ini"];
+
 /// The sections, and the keys of those that have fixed ones.
 const SECTIONS: [(&str, Option<&str>); 6] = [
     ("common", Some("sourcedir")),
@@ -137,10 +140,7 @@ impl Rules {
             "template" => self.templates = Some(Pattern::new(&value)?),
             "format" => {
                 let format = Format::of(key).ok_or_else(|| {
-                    format!(
-                        "format {key} is unknown; xml, properties, yaml, conf, sh, cfg, env and \
-                         ini are accepted"
-                    )
+                    format!("format {key} is unknown; accepted: {}", FORMATS.join(", "))
                 })?;
                 self.formats.push((format, Pattern::new(&value)?));
             }
