@@ -300,6 +300,11 @@ impl Worker {
 
     /// Tries to get the turn. An error is a reason to wait.
     async fn attempt(&mut self, wish: &Wish) -> Result<State, String> {
+        // What is halted stays so, whatever the window and the gates say.
+        if let Some(reason) = self.store.halted_for(wish).await? {
+            self.store.give_back().await?;
+            return Ok(State::Halted(reason));
+        }
         if !self.window_open() {
             let window = self.rollout.window.as_deref().unwrap_or_default();
             self.store.give_back().await?;

@@ -188,6 +188,13 @@ impl Store {
         put.await.map_err(text)
     }
 
+    /// Why the revision of a wish goes no further, if it does not.
+    pub(super) async fn halted_for(&self, wish: &Wish) -> Result<Option<String>, String> {
+        let (record, _) = self.record().await?;
+        let ours = record.revision == wish.revision;
+        Ok(record.halted.filter(|_| ours).map(|halt| halt.to_string()))
+    }
+
     /// Whether it is this host's turn; if so, the record says it.
     pub(super) async fn turn(&self, wish: &Wish, canaries: u64) -> Result<Turn, String> {
         let session = self.session.clone().ok_or("the session was lost")?;
