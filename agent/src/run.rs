@@ -328,10 +328,16 @@ impl Agent {
         let Some(unit) = ordered(&self.config).get(id).copied() else { return };
         let generations = generations(&self.config, unit);
         let number = number.or_else(|| generations.previous());
-        let found = number.and_then(|number| from_disk(&generations, unit, number).ok());
-        let Some(wanted) = found else {
-            tracing::error!(unit = unit.name, "there is no such generation to go back to");
-            return;
+        let found = number.ok_or_else(|| "there is none before".to_owned()).and_then(|number| {
+            generations.intact(number).map_err(|error| error.to_string())?;
+            from_disk(&generations, unit, number)
+        });
+        let wanted = match found {
+            Ok(wanted) => wanted,
+            Err(reason) => {
+                tracing::error!(unit = unit.name, "no way back to that generation: {reason}");
+                return;
+            }
         };
         self.planned[id].wanted = wanted;
         self.planned[id].wants = None;

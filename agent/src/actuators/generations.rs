@@ -18,10 +18,10 @@
 //! What is shown is on the disk before it is shown. What describes it is so before it is called
 //! good, which is all that a start without sources relies on. Killed before 2 is over, the
 //! leftovers are no generation and the next commit removes them; later, `N` is whole and not in
-//! force. After a power failure before 3 is over `N` may be torn and is not in force either; what
-//! goes back to a generation compares its files with `N.json` first. So at every moment `conf`
-//! shows all files of one generation. An old generation is renamed before it is removed, for the
-//! same reason.
+//! force. After a power failure before 3 is over `N` may be torn; it is not in force and never was
+//! good, and an operator who asks for it is refused ([`Generations::intact`]). So at every moment
+//! `conf` shows all files of one generation. An old generation is renamed before it is removed,
+//! for the same reason.
 //!
 //! In a unit of many files a change costs what changed, not what there is: generations share the
 //! files that are the same in both, and one that is no longer kept becomes `spare`, of which the
@@ -438,7 +438,6 @@ impl Generations {
     pub fn roll_back(&self, number: u64) -> Result<(), GenerationError> {
         let folder = self.folder.join(number.to_string());
         fs::metadata(&folder).map_err(failed("roll back to", &folder))?;
-        self.intact(number)?;
         self.show(&folder)?;
         self.sync_link()
     }

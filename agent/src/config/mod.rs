@@ -472,9 +472,17 @@ impl Scope {
 }
 
 impl AgentConfig {
-    /// The key that freezes all agents of the cluster while it is there.
+    /// The key that freezes all agents of the cluster while it is there: `@freeze` below the first
+    /// layer that they share, so that it is read in one snapshot with what it holds back.
     pub fn freeze_key(&self) -> String {
-        format!("agent/{}/freeze", self.cluster)
+        let shared = self.layers.iter().find_map(|layer| match &layer.source {
+            LayerSource::Kv(prefix) if !prefix.contains("${") => Some(prefix),
+            _ => None,
+        });
+        match shared {
+            Some(prefix) => format!("{prefix}@freeze"),
+            None => format!("agent/{}/freeze", self.cluster),
+        }
     }
 }
 

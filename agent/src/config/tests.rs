@@ -219,3 +219,16 @@ fn times() {
         assert_eq!(duration(bad), None, "{bad}");
     }
 }
+
+#[test]
+fn the_freeze_stands_with_what_it_holds_back() {
+    let key = |layers: &str| {
+        load_text("a.hcl", &format!("cluster = \"c\"\n{layers}"), &Scope::default())
+            .unwrap()
+            .freeze_key()
+    };
+    assert_eq!(key(""), "conf/hdfs/@freeze");
+    let own = "layer \"u\" { kv = \"x/${unit.name}/\" }\n";
+    assert_eq!(key(own), "agent/c/freeze");
+    assert_eq!(key(&format!("{own}layer \"all\" {{ kv = \"prod/\" }}\n")), "prod/@freeze");
+}

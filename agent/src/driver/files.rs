@@ -119,10 +119,7 @@ impl<W: Wants> Driver<W> {
                 }
             }
             let (token, reload) = (wanted.token, wanted.reload);
-            let before = std::mem::replace(&mut self.wanted[id], wanted);
-            if (before.token, before.reload) == (token, reload) {
-                self.agreements[id].as_good(self.units[id].generations.link());
-            }
+            self.wanted[id] = wanted;
             if self.units[id].program.is_none() {
                 continue;
             }
@@ -152,7 +149,6 @@ impl<W: Wants> Driver<W> {
     fn last_good(&mut self, id: UnitId, instead_of: &Wanted) -> Option<Wanted> {
         let generations = &self.units[id].generations;
         let number = generations.good()?;
-        generations.intact(number).ok()?;
         let (meta, files) = (generations.meta(number)?, generations.files(number).ok()?);
         self.wants.told(id, Told::RolledBack(number));
         Some(Wanted {
@@ -267,6 +263,9 @@ impl<W: Wants> Driver<W> {
         // What asks for nothing is as good as what it follows.
         if good.is_some_and(|good| good.marks() == marks) {
             generations.mark_good(number).map_err(text)?;
+        }
+        if action == "none" {
+            self.agreements[id].as_good(generations.link());
         }
         tracing::info!(unit = unit.name, number, "has a new configuration");
         let diff = diff::diff(&old, &wanted.files);

@@ -118,7 +118,6 @@ pub(super) fn from_disk(
     number: u64,
 ) -> Result<Wanted, String> {
     let meta = generations.meta(number).ok_or("what its generation is, is unknown")?;
-    generations.intact(number).map_err(|error| error.to_string())?;
     let files = generations.files(number).map_err(|error| error.to_string())?;
     Ok(Wanted {
         files,

@@ -164,3 +164,17 @@ fn never_replaces_a_folder_of_the_user() {
     let error = generations.commit(&files(&[("a.xml", "1")])).unwrap_err().to_string();
     assert!(error.contains("move it away"), "{error}");
 }
+
+/// A power failure may tear a generation that was not in force yet.
+#[test]
+fn a_torn_generation_is_told_by_file() {
+    let root = tempfile::tempdir().unwrap();
+    let generations = Generations::new(root.path(), root.path().join("conf"));
+    generations.commit(&files(&[("a.xml", "1"), ("b.xml", "1")])).unwrap();
+    generations.commit(&files(&[("a.xml", "2"), ("b.xml", "2")])).unwrap();
+    generations.intact(1).unwrap();
+    fs::write(root.path().join("generations/1/b.xml"), "").unwrap();
+    let error = generations.intact(1).unwrap_err().to_string();
+    assert!(error.contains("b.xml was changed"), "{error}");
+    generations.intact(2).unwrap();
+}

@@ -21,7 +21,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{Datelike as _, Local, Timelike as _};
-use serde::Serialize;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
@@ -53,8 +52,7 @@ struct Ask {
 }
 
 /// How far a unit's part is.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase", tag = "state", content = "of")]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) enum State {
     /// Nothing to do.
     #[default]
