@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 
-use crate::actuators::generations::{Files, Generations};
+use crate::actuators::generations::{Files, GenerationError, Generations};
 use crate::actuators::health::{self, Said};
 use crate::actuators::process::{self, Group, Program};
 use crate::config::Reload;
@@ -68,7 +68,7 @@ pub struct Unit {
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
     /// The rendered files.
-    pub files: Files,
+    pub files: Arc<Files>,
     /// Changes exactly when the program must be restarted.
     pub token: Token,
     /// Changes when a reload is enough.
@@ -187,6 +187,8 @@ enum Message {
     Probed(UnitId, u64, Said),
     /// What the unit's command says of staged files.
     Checked(UnitId, Result<(), String>),
+    /// The unit's generation with this number is in force durably, or why not.
+    Synced(UnitId, u64, Result<(), GenerationError>),
 }
 
 /// The running units.
@@ -325,6 +327,10 @@ impl<W: Wants> Driver<W> {
                 Some(Message::Checked(unit, verdict)) => {
                     let again = self.checked(unit, verdict);
                     (Event::Tick, if again { News::Now } else { News::None })
+                }
+                Some(Message::Synced(unit, number, done)) => {
+                    self.synced(unit, number, done);
+                    (Event::Tick, News::None)
                 }
                 None => (Event::Tick, News::None),
             },

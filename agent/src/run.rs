@@ -146,7 +146,7 @@ struct Planned {
     /// The last render that was taken.
     wanted: Wanted,
     /// The render of the newest inputs, to see whether they differ from the one before.
-    newest: Option<engine::Files>,
+    newest: Option<Arc<engine::Files>>,
     /// The commit mark last seen.
     mark: Option<u64>,
     /// Who made the change that was taken last, where that is told.
@@ -164,7 +164,7 @@ struct Planned {
 /// The source of wanted states for the driver.
 struct Agent {
     options: Options,
-    config: AgentConfig,
+    config: Arc<AgentConfig>,
     sources: Sources,
     services: Services,
     rollouts: Rollouts,
@@ -203,7 +203,7 @@ impl Agent {
         let (clock, first, fell_back) = (Instant::now(), true, false);
         Self {
             options,
-            config,
+            config: Arc::new(config),
             sources,
             services,
             rollouts,
@@ -235,12 +235,13 @@ impl Agent {
     fn plan(&mut self, inputs: &Inputs) {
         let now = self.now();
         let frozen = self.board.frozen() || self.cluster_frozen(inputs);
-        let units: Vec<UnitConfig> = ordered(&self.config).into_iter().cloned().collect();
+        let config = self.config.clone();
+        let units = ordered(&config);
         let mut wants = engine::Wants::default();
         for (id, unit) in units.iter().enumerate() {
             let started = Instant::now();
             let memo = &mut self.planned[id].memo;
-            let mut rendered = engine::render_again(&self.config, unit, inputs, memo);
+            let mut rendered = engine::render_again(&config, unit, inputs, memo);
             self.doubt_nothing(id, unit, &mut rendered);
             wants.extend(&rendered.wants);
             self.board.rendered(id, &rendered, started.elapsed());
@@ -349,9 +350,9 @@ impl Agent {
         if self.config.units.iter().all(|unit| unit.wait_for.is_none()) {
             return Vec::new();
         }
-        let units: Vec<UnitConfig> = ordered(&self.config).into_iter().cloned().collect();
+        let config = self.config.clone();
         let mut events = Vec::new();
-        for (id, unit) in units.iter().enumerate() {
+        for (id, unit) in ordered(&config).into_iter().enumerate() {
             let Some(wait) = &unit.wait_for else { continue };
             if unit.command.is_none() {
                 continue;
@@ -422,7 +423,7 @@ impl Wants for Agent {
         if let Some(said) = self.services.receiver() {
             health.insert("consul-services".to_owned(), said.borrow().error.clone());
         }
-        self.board.sources(health);
+        self.board.sources(health, self.sources.heard());
         Ok(self.planned.iter().map(|planned| planned.wanted.clone()).collect())
     }
 
@@ -499,11 +500,11 @@ impl Agent {
             tracing::warn!("telemetry, api and log change with a restart of the agent");
         }
         let units = units(&config)?;
-        if config != self.config {
+        if config != *self.config {
             tracing::info!("the agent's own configuration is new");
             self.sources = Sources::start(&config, &self.changed, Mode::Keep);
             self.board.vault(self.sources.standing());
-            self.config = config;
+            self.config = Arc::new(config);
             let again = Services::start(&self.config, self.sources.consul());
             self.services = self.services.followed_by(again);
             self.rollouts = turns::rollouts(&self.config, &self.sources, &self.changed);

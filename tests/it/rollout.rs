@@ -13,7 +13,7 @@ use serde_json::Value;
 use tests::judge::Judge;
 use tests::ports::Offset;
 use tests::process::{Guard, tail};
-use tests::stack::{Consul, call};
+use tests::stack::{Consul, call, call_text};
 use tests::{binary, hadoop};
 
 /// How long anything may take on a busy machine.
@@ -170,6 +170,16 @@ unit "{role}" {{
         call(&address, "GET", "/v1/status", &[], None).map_or(Value::Null, |(_, value)| value)
     }
 
+    /// A figure of the datanode of a host.
+    fn metric(&self, host: u16, name: &str) -> f64 {
+        let address = format!("127.0.0.1:{}", self.port(TELEMETRY, host));
+        let page = call_text(&address, "GET", "/metrics", &[], None).expect("metrics").1;
+        let line = page
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix("{unit=\"datanode\"} "));
+        line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name}:\n{page}"))
+    }
+
     fn unit(&self, host: u16) -> Value {
         self.status(host)["units"][0].clone()
     }
@@ -314,6 +324,11 @@ fn a_dead_holder_blocks_nobody(lab: &mut Lab) {
         (0..HOSTS).find(|host| {
             lab.unit(*host)["rollout"].as_str().is_some_and(|text| text.contains("its turn"))
         })
+    });
+    let waited = |host: u16| lab.metric(host, "agent_lock_wait_seconds") > 0.0;
+    assert_eq!(lab.metric(holder, "agent_lock_held"), 1.0);
+    lab.until("the others wait", |_| {
+        (0..HOSTS).filter(|host| *host != holder).all(waited).then_some(())
     });
     lab.agents[usize::from(holder)].take().expect("it runs").kill();
     lab.until("the others go on", |lab| {

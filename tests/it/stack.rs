@@ -391,6 +391,10 @@ fn a_killed_daemon_leaves_the_dns_and_comes_back(host: &Host) {
 
 fn prometheus_reads_the_agent(host: &Host) {
     let metrics = call_text(&host.telemetry(), "GET", "/metrics", &[], None).expect("metrics").1;
+    let age = metrics.lines().find_map(|line| {
+        line.strip_prefix("agent_watch_age_seconds{source=\"consul-kv\"} ")?.parse::<f64>().ok()
+    });
+    assert!(age.is_some_and(|age| age < 90.0), "{metrics}");
     let page = host.path("metrics");
     fs::write(&page, &metrics).expect("a file");
     let checked = Command::new("promtool")

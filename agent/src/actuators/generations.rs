@@ -13,10 +13,12 @@
 //! 2. `N.json` is written beside and renamed into place, `N.staging` renamed to `N`.
 //! 3. The files, `N` and `generations/` are synced; the first sync waits for the disk and takes the
 //!    names along, the others find nothing left to wait for.
-//! 4. `conf` is replaced by one rename; `N.json` and the folder of `conf` are synced.
+//! 4. `conf` is replaced by one rename. Now the unit's program is told.
+//! 5. `N.json` and the folder of `conf` are synced, and what is kept no longer is removed.
 //!
 //! What is shown is on the disk before it is shown. What describes it is so before it is called
-//! good, which is all that a start without sources relies on. Killed before 2 is over, the
+//! good, which is all that a start without sources relies on. A power failure before 5 is over may
+//! bring back the generation before, also a whole one. Killed before 2 is over, the
 //! leftovers are no generation and the next commit removes them; later, `N` is whole and not in
 //! force. After a power failure before 3 is over `N` may be torn; it is not in force and never was
 //! good, and an operator who asks for it is refused ([`Generations::intact`]). So at every moment
@@ -40,7 +42,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use digests::{Digest, digest, hex};
+use digests::hash_is;
 pub use digests::{digest_of_all, hash};
 use known::{Known, Seen};
 use serde::{Deserialize, Serialize};
@@ -122,7 +124,6 @@ pub struct Staged {
     folder: PathBuf,
     /// The files that are not on the disk yet.
     written: Vec<(PathBuf, Handle)>,
-    digests: BTreeMap<String, Digest>,
 }
 
 impl Staged {
@@ -188,6 +189,7 @@ impl Generations {
         if self.good() == Some(number) {
             return Ok(());
         }
+        self.sync(number)?;
         replace(&self.good, format!("{number}\n").as_bytes(), 0o644)
     }
 
@@ -219,33 +221,35 @@ impl Generations {
                     let secret = meta.as_ref().and_then(|meta| meta.files.get(name));
                     on_disk.get(name).is_some_and(|there| {
                         there.mode == file.mode
-                            && there.digest == digest(&file.content)
+                            && there.digest == *file.content.sha256()
                             && secret.is_none_or(|meta| meta.secret == file.secret)
                     })
                 })
         })
     }
 
-    /// The files in force. What is the same in `like` is taken from there and not read.
-    pub fn in_force(&self, like: &Files) -> Files {
-        let Some(number) = self.current() else { return Files::new() };
-        let meta = self.meta(number).unwrap_or_default();
-        let mut files = Files::new();
-        let folder = self.folder.join(number.to_string());
-        let there = self.known.recent(&folder).unwrap_or_default();
-        for (name, seen) in there.iter() {
-            let secret = meta.files.get(name).is_some_and(|meta| meta.secret);
-            let same = like.get(name).filter(|file| digest(&file.content) == seen.digest);
-            let content = match same {
-                Some(file) => Ok(file.content.0.clone()),
-                None => fs::read(folder.join(name)),
-            };
-            if let Ok(content) = content {
-                let (content, mode) = (Content(content), seen.mode);
-                files.insert(name.clone(), File { content, mode, secret, ..File::default() });
+    /// What new files would replace of those in force, and with what.
+    pub fn replaced_by(&self, new: &Files) -> (Files, Files) {
+        let current = self.current();
+        let meta = current.and_then(|number| self.meta(number)).unwrap_or_default();
+        let folder = self.folder.join(current.unwrap_or(0).to_string());
+        let same = |name: &String, file: &File| {
+            meta.files.get(name).is_some_and(|put| hash_is(&put.sha256, &file.content))
+        };
+        let (mut before, mut after) = (Files::new(), Files::new());
+        for (name, put) in &meta.files {
+            if new.get(name).is_some_and(|file| same(name, file)) {
+                continue;
+            }
+            if let Ok(content) = known::read(&folder.join(name)) {
+                let (mode, secret) = (put.mode, put.secret);
+                before.insert(name.clone(), File { content, mode, secret, ..File::default() });
             }
         }
-        files
+        for (name, file) in new.iter().filter(|(name, file)| !same(name, file)) {
+            after.insert(name.clone(), file.clone());
+        }
+        (before, after)
     }
 
     /// Whether exactly these files were put in force, whatever somebody made of them since.
@@ -254,7 +258,7 @@ impl Generations {
         meta.files.len() == files.len()
             && files.iter().all(|(name, file)| {
                 meta.files.get(name).is_some_and(|put| {
-                    put.sha256 == hash(&file.content)
+                    hash_is(&put.sha256, &file.content)
                         && put.mode == file.mode
                         && put.secret == file.secret
                 })
@@ -276,7 +280,7 @@ impl Generations {
     }
 
     /// What a generation is; `None` when nobody knows.
-    pub fn meta(&self, number: u64) -> Option<Meta> {
+    pub fn meta(&self, number: u64) -> Option<Arc<Meta>> {
         self.known.meta(&self.meta_path(number))
     }
 
@@ -323,7 +327,10 @@ impl Generations {
             return Ok(false);
         }
         let staged = self.stage(files)?;
-        self.publish(staged, files, Meta::default()).map(|_| true)
+        let number = self.publish(staged, files, Meta::default())?;
+        self.sync(number)?;
+        self.prune(number);
+        Ok(true)
     }
 
     /// Writes the files beside those in force.
@@ -336,26 +343,23 @@ impl Generations {
         let number = self.numbers().last().copied().max(self.current()).unwrap_or(0) + 1;
         let folder = self.folder.join(format!("{number}.staging"));
         let mut there = self.unpack_spare(&folder)?;
-        let in_force = self.current().filter(|_| files.len() >= SHARED_MIN).and_then(|number| {
-            let folder = self.folder.join(number.to_string());
-            Some((self.known.recent(&folder).ok()?, folder))
-        });
-        let (mut owners, mut digests) = (Owners::default(), BTreeMap::new());
-        let mut written = Vec::new();
+        let in_force = self.current().filter(|_| files.len() >= SHARED_MIN);
+        let in_force = in_force.map(|number| self.folder.join(number.to_string()));
+        let (mut owners, mut written) = (Owners::default(), Vec::new());
         for (name, file) in files {
             let path = folder.join(name);
             let (user, group) = owners.of(file).map_err(failed("give away", &path))?;
-            let wanted = digest(&file.content);
-            digests.insert(name.clone(), wanted);
-            let fits = |seen: &Seen| seen.is(file, &wanted, user, group);
+            let fits = |seen: &Seen| seen.is(file, user, group);
             if let Some(old) = there.remove(name) {
                 if fits(&old) {
                     continue;
                 }
                 fs::remove_file(&path).map_err(failed("remove", &path))?;
             }
-            let linked = in_force.as_ref().is_some_and(|(seen, from)| {
-                seen.get(name).is_some_and(fits) && fs::hard_link(from.join(name), &path).is_ok()
+            let linked = in_force.as_ref().is_some_and(|folder| {
+                let from = folder.join(name);
+                self.known.file(&from).is_ok_and(|seen| fits(&seen))
+                    && fs::hard_link(from, &path).is_ok()
             });
             if !linked {
                 let handle = write_file(&path, file, user, group)?;
@@ -370,13 +374,13 @@ impl Generations {
             let path = folder.join(name);
             fs::remove_file(&path).map_err(failed("remove", &path))?;
         }
-        Ok(Staged { number, folder, written, digests })
+        Ok(Staged { number, folder, written })
     }
 
     /// The folder to stage in: the spare one with what is in it, else an empty one.
     fn unpack_spare(&self, folder: &Path) -> Result<BTreeMap<String, Seen>, GenerationError> {
         if fs::rename(self.spare(), folder).is_ok() {
-            if let Ok(there) = self.known.look_once(folder) {
+            if let Ok(there) = self.known.look(folder) {
                 return Ok(there);
             }
             // Somebody put something there that is no file of ours.
@@ -390,7 +394,8 @@ impl Generations {
         self.folder.join("spare")
     }
 
-    /// Puts staged files in force. `meta` needs index, reason and marks only.
+    /// Puts staged files in force. `meta` needs index, reason and marks only. [`Self::sync`] and
+    /// [`Self::prune`] are still to be called.
     ///
     /// # Errors
     /// The disk refuses; what was in force stays in force.
@@ -401,21 +406,19 @@ impl Generations {
         meta: Meta,
     ) -> Result<u64, GenerationError> {
         let number = staged.number;
-        let of_file = |name: &String, file: &File| FileMeta {
-            sha256: staged
-                .digests
-                .get(name)
-                .map_or_else(|| hash(&file.content), |digest| hex(digest)),
+        let of_file = |file: &File| FileMeta {
+            sha256: hash(&file.content),
             mode: file.mode,
             secret: file.secret,
         };
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let files = files.iter().map(|(name, file)| (name.clone(), of_file(name, file))).collect();
+        let files = files.iter().map(|(name, file)| (name.clone(), of_file(file))).collect();
         let meta = Meta { number, time, files, ..meta };
         let path = self.meta_path(number);
         let text = serde_json::to_vec_pretty(&meta)
             .map_err(|error| failed("write", &path)(io::Error::other(error)))?;
-        let described = rename_into(&path, &text, 0o600)?;
+        rename_into(&path, &text, 0o600)?;
+        self.known.wrote(&path, meta);
         let folder = self.folder.join(number.to_string());
         fs::rename(&staged.folder, &folder).map_err(failed("finish", &folder))?;
         for (path, written) in &staged.written {
@@ -424,11 +427,18 @@ impl Generations {
         sync_folder(&folder)?;
         sync_folder(&self.folder)?;
         self.show(&folder)?;
-        // This order waits for the disk once: the first sync takes what the second is for along.
-        described.sync_all().map_err(failed("sync", &path))?;
-        self.sync_link()?;
-        self.prune(number);
         Ok(number)
+    }
+
+    /// Waits until what describes a generation, and that it is in force, is on the disk.
+    ///
+    /// # Errors
+    /// The disk refuses; after a power failure another whole generation may be in force.
+    pub fn sync(&self, number: u64) -> Result<(), GenerationError> {
+        let path = self.meta_path(number);
+        // This order waits for the disk once: the first sync takes what the second is for along.
+        Handle::open(&path).and_then(|file| file.sync_all()).map_err(failed("sync", &path))?;
+        self.sync_link()
     }
 
     /// Puts an older generation back in force.
@@ -509,7 +519,8 @@ impl Generations {
         numbers
     }
 
-    fn prune(&self, newest: u64) {
+    /// Removes generations that are kept no longer, and not those in force, good, or newest.
+    pub fn prune(&self, newest: u64) {
         let (numbers, good) = (self.numbers(), self.good());
         let surplus = numbers.len().saturating_sub(self.keep);
         let needed = |number: &u64| *number == newest || Some(*number) == good;
@@ -549,11 +560,10 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Genera
 }
 
 /// Replaces a small file as a whole; it and its folder are still to be synced.
-fn rename_into(path: &Path, bytes: &[u8], mode: u32) -> Result<Handle, GenerationError> {
+fn rename_into(path: &Path, bytes: &[u8], mode: u32) -> Result<(), GenerationError> {
     let staged = beside(path);
-    let handle = stage_beside(&staged, bytes, mode)?;
-    fs::rename(&staged, path).map_err(failed("replace", path))?;
-    Ok(handle)
+    stage_beside(&staged, bytes, mode)?;
+    fs::rename(&staged, path).map_err(failed("replace", path))
 }
 
 fn beside(path: &Path) -> PathBuf {
@@ -564,7 +574,7 @@ fn beside(path: &Path) -> PathBuf {
 
 fn stage_beside(staged: &Path, bytes: &[u8], mode: u32) -> Result<Handle, GenerationError> {
     let _ = fs::remove_file(staged);
-    let file = File { content: Content(bytes.to_vec()), mode, ..File::default() };
+    let file = File { content: Content::new(bytes), mode, ..File::default() };
     write_file(staged, &file, None, None)
 }
 
@@ -577,7 +587,7 @@ fn read_folder(folder: &Path) -> Result<Files, GenerationError> {
     let mut files = Files::new();
     for (name, meta) in known::list(folder)? {
         let path = folder.join(&name);
-        let content = Content(fs::read(&path).map_err(failed("read", &path))?);
+        let content = known::read(&path)?;
         let mode = meta.permissions().mode() & 0o7777;
         files.insert(name, File { content, mode, ..File::default() });
     }

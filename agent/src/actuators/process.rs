@@ -1,7 +1,7 @@
 //! Child processes: their own process group, dead when the agent is dead, their output tagged.
 //!
-//! A child is started through this very program (see [`keeper`]), which ties it to the agent's
-//! life. What processes leave behind falls to the agent, a subreaper, and [`Orphans`] ends it.
+//! A program that may start others gets a [`keeper`]. What processes leave behind all the same
+//! falls to the agent, a subreaper, and [`orphans`] ends it.
 
 mod keeper;
 mod orphans;
@@ -18,10 +18,12 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
+use hdfs_edge::child::tie;
+
 use crate::config::{Reload, expand};
 use crate::core::Exit;
 use crate::sources::environment;
-pub use keeper::{CHILD_VERB, become_child};
+pub use keeper::{KEEP_VERB, keep};
 use orphans::Known;
 pub use orphans::{adopt_orphans, end_orphans};
 
@@ -104,12 +106,18 @@ pub fn program_of(child: i32) -> i32 {
 /// keeper.
 ///
 /// # Errors
-/// The system has no room for another process, or the launcher is gone.
+/// The program or the launcher is not there, or the system has no room for another process.
 pub fn spawn(launcher: &PathBuf, program: &Program, tag: &str) -> io::Result<Process> {
-    let mut command = Command::new(launcher);
+    let (mut command, last) = match is_ours(launcher, &program.path) {
+        true => (Command::new(&program.path), Signal::SIGKILL),
+        false => {
+            let mut command = Command::new(launcher);
+            command.arg(KEEP_VERB).arg(&program.path);
+            (command, keeper::LAST_SIGNAL)
+        }
+    };
+    tie(command.as_std_mut(), last);
     command
-        .args(keeper::words(is_ours(launcher, &program.path)))
-        .arg(&program.path)
         .args(&program.arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

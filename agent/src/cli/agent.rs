@@ -172,15 +172,15 @@ pub(super) fn render(arguments: &RenderArguments) -> Result<(), Failure> {
                 .files
                 .iter()
                 .map(|(name, file)| {
-                    let (bytes, mode) = (file.content.0.len(), format!("{:04o}", file.mode));
+                    let (bytes, mode) = (file.content.bytes().len(), format!("{:04o}", file.mode));
                     json!({ "name": name, "bytes": bytes, "secret": file.secret, "mode": mode })
                 })
                 .collect();
             println!("{}", json!({ "unit": unit.name, "index": rendered.index, "files": files }));
         } else {
-            for (name, file) in &rendered.files {
+            for (name, file) in rendered.files.iter() {
                 let secret = if file.secret { " secret" } else { "" };
-                let length = file.content.0.len();
+                let length = file.content.bytes().len();
                 println!("{}/{name} {:04o} {length} bytes{secret}", unit.name, file.mode);
             }
         }

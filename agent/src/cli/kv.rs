@@ -528,9 +528,9 @@ fn client(arguments: &ExportArguments) -> Result<(), Failure> {
     let folder = arguments.to.clone().unwrap_or_else(|| CLIENT_FOLDER.into());
     std::fs::create_dir_all(&folder)
         .map_err(|error| Failure::user(format!("cannot create {}: {error}", folder.display())))?;
-    for (name, file) in &rendered.files {
+    for (name, file) in rendered.files.iter() {
         let path = folder.join(name);
-        durable::write(&path, &file.content.0, file.mode).map_err(Failure::user)?;
+        durable::write(&path, file.content.bytes(), file.mode).map_err(Failure::user)?;
         println!("{}", path.display());
     }
     Ok(())

@@ -150,8 +150,8 @@ struct DevArguments {
 /// Must be called on the main thread (see [`process::spawn`]).
 pub fn main() -> i32 {
     let mut words: Vec<OsString> = std::env::args_os().collect();
-    if words.get(1).is_some_and(|word| word == process::CHILD_VERB) {
-        return process::become_child(&words[2..]);
+    if words.get(1).is_some_and(|word| word == process::KEEP_VERB) {
+        return process::keep(&words[2..]);
     }
     daemons::undash(&mut words);
     match Cli::try_parse_from(&words) {

@@ -69,7 +69,7 @@ fn compute_one(
     let health = ports.first().map(|port| reachable(&port.address));
     let Marks { restart: token, reload } = marks(unit.role, &config);
     Ok(Computed {
-        wanted: Wanted { files, token, reload, health, ..Wanted::default() },
+        wanted: Wanted { files: files.into(), token, reload, health, ..Wanted::default() },
         ports,
         default_fs: config.raw("fs.defaultFS").unwrap_or_default(),
         names: config

@@ -4,6 +4,8 @@
 //! that were accepted are put in force when they are still what is wanted; refused ones are not
 //! tried again. The loop never waits for a check.
 
+use std::sync::Arc;
+
 use hdfs_edge::keys::Change;
 
 use super::{Driver, Message, Told, Wanted, Wants};
@@ -16,7 +18,7 @@ use crate::engine::diff;
 /// Staged files, and whether their check is over.
 #[derive(Debug)]
 pub(super) struct Checked {
-    files: Files,
+    files: Arc<Files>,
     staged: Staged,
     accepted: bool,
 }
@@ -152,7 +154,7 @@ impl<W: Wants> Driver<W> {
         let (meta, files) = (generations.meta(number)?, generations.files(number).ok()?);
         self.wants.told(id, Told::RolledBack(number));
         Some(Wanted {
-            files,
+            files: files.into(),
             token: meta.restart,
             reload: meta.reload,
             index: meta.index,
@@ -174,12 +176,10 @@ impl<W: Wants> Driver<W> {
     /// Stages, checks and swaps. Says whether these files are in force now; while their check runs
     /// they are not.
     fn commit(&mut self, id: UnitId, wanted: &Wanted) -> Result<bool, String> {
-        let unit = &self.units[id];
-        let generations = &unit.generations;
-        if generations.holds(&wanted.files) {
-            return Ok(true);
-        }
-        if generations.put(&wanted.files) && self.drifted(id, wanted.report_drift) {
+        let generations = &self.units[id].generations;
+        if generations.put(&wanted.files)
+            && (generations.holds(&wanted.files) || self.drifted(id, wanted.report_drift))
+        {
             return Ok(true);
         }
         if let Some(check) = self.checks[id].take() {
@@ -241,7 +241,7 @@ impl<W: Wants> Driver<W> {
         let unit = &self.units[id];
         let generations = &unit.generations;
         let current = generations.current();
-        let old = generations.in_force(&wanted.files);
+        let (old, new) = generations.replaced_by(&wanted.files);
         let before = current.and_then(|number| generations.meta(number)).map(|meta| meta.marks());
         let marks = Marks { restart: wanted.token, reload: wanted.reload };
         let action = match before.map(|before| before.to(marks)) {
@@ -268,10 +268,29 @@ impl<W: Wants> Driver<W> {
             self.agreements[id].as_good(generations.link());
         }
         tracing::info!(unit = unit.name, number, "has a new configuration");
-        let diff = diff::diff(&old, &wanted.files);
+        let diff = diff::diff(&old, &new);
         self.drifts[id] = None;
         self.wants.told(id, Told::Committed { number, action, diff });
+        // Nobody waits for this: see the order of a commit.
+        let (generations, messages) = (self.units[id].generations.clone(), self.messages.clone());
+        tokio::task::spawn_blocking(move || {
+            let done = generations.sync(number);
+            let _ = messages.blocking_send(Message::Synced(id, number, done));
+        });
         Ok(())
+    }
+
+    /// A generation is in force durably; older ones can go.
+    pub(super) fn synced(&self, id: UnitId, number: u64, done: Result<(), GenerationError>) {
+        let unit = &self.units[id];
+        match done {
+            Ok(()) => unit.generations.prune(number),
+            Err(error) => tracing::error!(
+                unit = unit.name,
+                number,
+                "a power failure would bring back older configuration: {error}"
+            ),
+        }
     }
 }
 

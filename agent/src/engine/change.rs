@@ -93,7 +93,7 @@ pub fn marks(unit: &UnitConfig, files: &Files) -> Marks {
                     note(class(unit, &key), &format!("{name}/{key}"), value.as_bytes());
                 }
             }
-            None => note(class_of_file(unit, name), name, &file.content.0),
+            None => note(class_of_file(unit, name), name, file.content.bytes()),
         }
     }
     Marks { restart: restart.value(), reload: reload.value() }

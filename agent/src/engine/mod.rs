@@ -10,6 +10,7 @@
 //! never used.
 
 pub mod change;
+mod content;
 pub mod diff;
 mod helpers;
 pub mod layers;
@@ -17,6 +18,7 @@ mod memo;
 pub mod quiet;
 mod schema;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,6 +28,7 @@ use serde_json::json;
 use crate::config::{AgentConfig, FileConfig, LayerSource, TemplateSource, UnitConfig};
 use crate::render::{Format, Properties, Templates};
 use crate::sources::{Entry, Kv, SecretRef, Secrets, ServiceQuery, Services};
+pub use content::Content;
 use helpers::{Asked, Read, has_blob};
 use layers::{Layered, Setting};
 pub use memo::Memo;
@@ -55,16 +58,6 @@ pub struct Inputs {
     pub meta: BTreeMap<String, String>,
 }
 
-/// Bytes that show themselves to nobody but who asks for them.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct Content(pub Vec<u8>);
-
-impl std::fmt::Debug for Content {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} bytes", self.0.len())
-    }
-}
-
 /// One rendered file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct File {
@@ -83,12 +76,12 @@ pub struct File {
 impl File {
     /// A public file.
     pub fn plain(bytes: impl Into<Vec<u8>>) -> Self {
-        Self { content: Content(bytes.into()), mode: 0o644, ..Self::default() }
+        Self { content: Content::new(bytes), mode: 0o644, ..Self::default() }
     }
 
     /// The text, if it is one.
     pub fn text(&self) -> Option<&str> {
-        std::str::from_utf8(&self.content.0).ok()
+        std::str::from_utf8(self.content.bytes()).ok()
     }
 }
 
@@ -120,7 +113,7 @@ pub struct Rendered {
     /// Values that came from stores, not from templates or the environment.
     pub stored: usize,
     /// The files; of use only when [`Rendered::usable`].
-    pub files: Files,
+    pub files: Arc<Files>,
     /// What was asked for, there or not.
     pub wants: Wants,
     /// What was asked for and is not there, by name.
@@ -170,10 +163,11 @@ pub fn render_again(
     helpers::register(&mut templates, inputs, &asked);
     let mut renderer = Renderer { unit, inputs, layered, templates, asked };
     memo.begin(unit, inputs);
+    let mut files = Files::new();
     for file in renderer.names() {
         let made = memo.file(&mut renderer, &file);
         match &made.file {
-            Ok(content) => drop(rendered.files.insert(file.name, content.clone())),
+            Ok(content) => drop(files.insert(file.name.clone(), content.clone())),
             Err(error) => rendered.errors.push(error.clone()),
         }
         rendered.missing.extend(made.notes.missing.iter().cloned());
@@ -181,6 +175,7 @@ pub fn render_again(
         rendered.wants.secrets.extend(made.notes.wants.secrets.iter().cloned());
     }
     memo.finish(inputs);
+    rendered.files = Arc::new(files);
     if unit.schema && rendered.usable() {
         let found = schema::check(unit, &rendered.files, &renderer.layered);
         rendered.errors = found.errors;
@@ -197,18 +192,20 @@ struct Renderer<'a> {
     asked: Arc<Asked>,
 }
 
-impl Renderer<'_> {
+impl<'a> Renderer<'a> {
     /// The files to make: those of the unit's blocks; with none, or one named `*`, all there are.
-    fn names(&self) -> Vec<FileConfig> {
-        let mut files: Vec<FileConfig> =
-            self.unit.files.iter().filter(|file| file.name != "*").cloned().collect();
+    fn names(&self) -> Vec<Cow<'a, FileConfig>> {
+        let unit = self.unit;
+        let named = unit.files.iter().filter(|file| file.name != "*");
+        let mut files: Vec<Cow<'a, FileConfig>> = named.map(Cow::Borrowed).collect();
         if files.len() == self.unit.files.len() && !files.is_empty() {
             return files;
         }
         let found = self.layered.files.keys().chain(self.layered.whole.keys());
         for name in found.collect::<BTreeSet<_>>() {
             if !files.iter().any(|file| file.name == *name) {
-                files.push(FileConfig { name: name.clone(), ..FileConfig::default() });
+                let found = FileConfig { name: name.clone(), ..FileConfig::default() };
+                files.push(Cow::Owned(found));
             }
         }
         files
@@ -223,7 +220,7 @@ impl Renderer<'_> {
         match bytes {
             Err(_) if self.asked.misses() => Ok(File::default()),
             Err(error) => Err(error),
-            Ok(bytes) => Ok(File { content: Content(bytes), secret, mode, user, group }),
+            Ok(bytes) => Ok(File { content: Content::new(bytes), secret, mode, user, group }),
         }
     }
 

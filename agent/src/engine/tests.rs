@@ -63,7 +63,7 @@ fn binary_values_and_bad_keys() {
     kv.entries.insert("conf/hdfs/hdfs.keytab".into(), binary.clone());
     inputs.kv = Arc::new(kv.clone());
     let rendered = run("", &inputs);
-    assert_eq!(rendered.files["hdfs.keytab"].content.0, [0xff, 0, 1]);
+    assert_eq!(rendered.files["hdfs.keytab"].content.bytes(), [0xff, 0, 1]);
     for key in ["conf/hdfs/../passwd", "conf/hdfs/..", "conf/hdfs/a.xml/../b", "conf/hdfs/x/@r/y"] {
         let mut bad = kv.clone();
         bad.entries.insert(key.into(), Entry { value: b"x".into(), flags: 0, modified: 1 });
@@ -310,11 +310,11 @@ fn a_keytab_is_written_as_bytes() {
     let rendered = run(unit, &with_secret("BQIAAP+A\n/w=="));
     assert!(rendered.usable(), "{}", rendered.refusal());
     let file = &rendered.files["nn.keytab"];
-    assert_eq!(file.content.0, [5, 2, 0, 0, 0xff, 0x80, 0xff]);
+    assert_eq!(file.content.bytes(), [5, 2, 0, 0, 0xff, 0x80, 0xff]);
     assert_eq!((file.mode, file.secret), (0o600, true));
     let two = "file \"a\" { template = \"<{{base64Decode \\\"/w==\\\"}}\
                {{base64Decode \\\"/g==\\\"}}>\" }";
-    assert_eq!(run(two, &inputs(&[])).files["a"].content.0, *b"<\xff\xfe>");
+    assert_eq!(run(two, &inputs(&[])).files["a"].content.bytes(), *b"<\xff\xfe>");
     let wrong = "file \"a\" { template = \"{{upper (base64 (base64Decode \\\"/w==\\\"))}}\" }";
     assert!(run(wrong, &inputs(&[])).refusal().contains("bytes that are no text"));
 }

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tokio::sync::{Notify, watch};
 
@@ -23,6 +24,9 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// How a source does: its name, and what is wrong if anything is.
 pub type Health = BTreeMap<String, Option<String>>;
+
+/// When a source that is watched answered last, by its name.
+pub type Heard = BTreeMap<&'static str, SystemTime>;
 
 /// All sources of one configuration.
 pub struct Sources {
@@ -132,6 +136,11 @@ impl Sources {
     /// How the sources do.
     pub fn health(&self) -> Health {
         self.health.clone()
+    }
+
+    /// When those that are watched answered last.
+    pub fn heard(&self) -> Heard {
+        self.remote.heard()
     }
 
     /// Passing instances of a service.

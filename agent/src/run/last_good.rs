@@ -120,7 +120,7 @@ pub(super) fn from_disk(
     let meta = generations.meta(number).ok_or("what its generation is, is unknown")?;
     let files = generations.files(number).map_err(|error| error.to_string())?;
     Ok(Wanted {
-        files,
+        files: files.into(),
         token: meta.restart,
         reload: meta.reload,
         health: unit.ready.as_ref().map(|ready| ready.http.clone()),

@@ -4,9 +4,10 @@
 //! dashboards rely on them.
 
 use std::fmt::Write as _;
+use std::time::{Instant, SystemTime};
 
-use super::inputs::Health;
-use super::status::UnitStatus;
+use super::inputs::{Health, Heard};
+use super::status::{Lock, UnitStatus};
 use super::vault::Samples;
 
 /// Families under way.
@@ -57,7 +58,7 @@ fn flag(set: bool) -> f64 {
 /// The page.
 pub(super) fn text(
     units: &[UnitStatus],
-    sources: &Health,
+    (sources, heard): (&Health, &Heard),
     more: &[(&str, &str, Samples)],
 ) -> String {
     let mut page = Page { text: String::new(), units };
@@ -67,10 +68,32 @@ pub(super) fn text(
     let up: Vec<_> =
         sources.iter().map(|(source, error)| (name(source), flag(error.is_none()))).collect();
     page.family("agent_source_up", "gauge", "Whether a source answers.", &up);
+    let age = |at: &SystemTime| at.elapsed().unwrap_or_default().as_secs_f64();
+    let ages: Vec<_> = heard.iter().map(|(source, at)| (name(source), age(at))).collect();
+    let help = "Time since a source that is watched answered last.";
+    page.family("agent_watch_age_seconds", "gauge", help, &ages);
+    locks(&mut page);
     for (name, help, samples) in more {
         page.family(name, "gauge", help, samples);
     }
     page.text
+}
+
+/// Only of units whose changes go over the hosts.
+fn locks(page: &mut Page<'_>) {
+    let of = |unit: &UnitStatus| Some((format!("unit=\"{}\"", unit.name), unit.figures.lock?));
+    let locks: Vec<_> = page.units.iter().filter_map(of).collect();
+    let held =
+        |(labels, (lock, _)): &(String, (Lock, _))| (labels.clone(), flag(*lock == Lock::Held));
+    let waited = |(labels, (lock, since)): &(String, (Lock, Instant))| {
+        let waits = *lock == Lock::Awaited;
+        (labels.clone(), if waits { since.elapsed().as_secs_f64() } else { 0.0 })
+    };
+    let held: Vec<_> = locks.iter().map(held).collect();
+    let waited: Vec<_> = locks.iter().map(waited).collect();
+    page.family("agent_lock_held", "gauge", "Whether the unit holds a slot of its rollout.", &held);
+    let help = "How long the unit has waited for its turn in its rollout until now.";
+    page.family("agent_lock_wait_seconds", "gauge", help, &waited);
 }
 
 fn generations(page: &mut Page<'_>) {

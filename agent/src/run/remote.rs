@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
-use super::inputs::Health;
+use super::inputs::{Health, Heard};
 use crate::config::{self, AgentConfig, LayerSource, Scope, VaultAuth};
 use crate::engine::{self, Inputs, Wants, layers};
 use crate::http::Tls;
@@ -117,6 +117,15 @@ impl Remote {
                 false => store.want_also(wants.secrets.clone()),
             }
         }
+    }
+
+    /// When each source that is watched answered last.
+    pub(super) fn heard(&self) -> Heard {
+        let kv = self.kv.as_ref().and_then(|said| said.borrow().at);
+        let services = self.services.as_ref().and_then(|(_, said)| said.borrow().at);
+        let secrets = self.secrets.as_ref().and_then(|(_, said)| said.borrow().at);
+        let all = [("consul-kv", kv), ("consul-health", services), ("vault", secrets)];
+        all.into_iter().filter_map(|(name, at)| Some((name, at?))).collect()
     }
 
     /// Puts what was last said into the inputs. An error is a store that never answered.

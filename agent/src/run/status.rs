@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde::Serialize;
 use tokio::sync::{Notify, watch};
 
-use super::inputs::Health;
+use super::inputs::{Health, Heard};
 use super::metrics;
 use super::vault;
 use crate::actuators::process;
@@ -77,11 +77,24 @@ pub struct UnitStatus {
     pub(super) figures: Figures,
 }
 
+/// How a unit stands with the lock of its rollout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lock {
+    /// It does not want it.
+    Free,
+    /// It waits for it.
+    Awaited,
+    /// It holds a slot.
+    Held,
+}
+
 /// What is counted of one unit.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Figures {
     pub(super) render: Duration,
     pub(super) render_last: Duration,
+    /// Since when it stands so with the lock of its rollout, where it has one.
+    pub(super) lock: Option<(Lock, Instant)>,
     /// When the generation in force came.
     pub(super) since: Option<Instant>,
     /// Configurations that were refused after they could be rendered.
@@ -139,6 +152,7 @@ struct State {
     units: Vec<UnitStatus>,
     commands: Vec<Command>,
     sources: Health,
+    heard: Heard,
     frozen: bool,
     cluster_frozen: Option<String>,
     complaints: BTreeMap<String, String>,
@@ -221,9 +235,10 @@ impl Board {
         std::mem::take(&mut self.state().commands)
     }
 
-    /// How the sources do.
-    pub fn sources(&self, health: Health) {
-        self.state().sources = health;
+    /// How the sources do, and when each answered last.
+    pub fn sources(&self, health: Health, heard: Heard) {
+        let mut state = self.state();
+        (state.sources, state.heard) = (health, heard);
     }
 
     /// Where to look how the agent stands with Vault.
@@ -256,8 +271,13 @@ impl Board {
     }
 
     /// How far a unit's part in a rollout is.
-    pub fn rollout(&self, id: UnitId, told: Option<String>) {
-        self.state().units[id].rollout = told;
+    pub fn rollout(&self, id: UnitId, told: Option<String>, lock: Lock) {
+        let mut state = self.state();
+        let unit = &mut state.units[id];
+        unit.rollout = told;
+        if unit.figures.lock.is_none_or(|(before, _)| before != lock) {
+            unit.figures.lock = Some((lock, Instant::now()));
+        }
     }
 
     /// A unit starts from its last good generation.
@@ -330,7 +350,8 @@ impl Board {
         let state = self.state();
         let standing = state.vault.as_ref().map(|vault| vault.borrow().clone());
         let standing = standing.map(|standing| vault::metrics(&standing, SystemTime::now()));
-        metrics::text(&state.units, &state.sources, standing.as_ref().map_or(&[], |all| all))
+        let sources = (&state.sources, &state.heard);
+        metrics::text(&state.units, sources, standing.as_ref().map_or(&[], |all| all))
     }
 }
 

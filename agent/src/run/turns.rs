@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use super::inputs::Sources;
 use super::rollout::{Rollouts, State};
+use super::status::Lock;
 use super::{Agent, generations, ordered};
 use crate::config::{AgentConfig, UnitConfig};
 use crate::core::UnitId;
@@ -82,7 +83,7 @@ impl Agent {
         let planned = &mut self.planned[id];
         if let Some(rolling) = &planned.rolling {
             if state != State::Done(rolling.revision.clone()) {
-                self.board.rollout(id, self.rollouts.told(id));
+                self.show_rollout(id);
                 return;
             }
             planned.rolling = None;
@@ -101,7 +102,16 @@ impl Agent {
             Some(wish) if !matches!(state, State::Done(_)) => self.rollouts.wish(id, Some(wish)),
             Some(_) => self.rollouts.wish(id, None),
         }
-        self.board.rollout(id, self.rollouts.told(id));
+        self.show_rollout(id);
+    }
+
+    fn show_rollout(&self, id: UnitId) {
+        let lock = match self.rollouts.state(id) {
+            State::Waiting(_) => Lock::Awaited,
+            State::Granted(_) => Lock::Held,
+            State::Idle | State::Halted(_) | State::Done(_) => Lock::Free,
+        };
+        self.board.rollout(id, self.rollouts.told(id), lock);
     }
 
     /// What happened to a unit may be what its turn was for.

@@ -216,20 +216,6 @@ fn no_orphans_when_the_agent_is_killed() {
 }
 
 #[test]
-fn a_child_whose_agent_is_already_dead_does_not_start() {
-    let root = tempfile::tempdir().unwrap();
-    let touched = root.path().join("touched");
-    // Process 1 is alive and not the parent.
-    let status = Command::new(env!("CARGO_BIN_EXE_howdah"))
-        .args(["__child", "1", "/bin/touch"])
-        .arg(&touched)
-        .status()
-        .unwrap();
-    assert_eq!(status.code(), Some(127));
-    assert!(!touched.exists());
-}
-
-#[test]
 fn a_refused_configuration_ends_the_start() {
     let root = tempfile::tempdir().unwrap();
     let scripts = [("0x", "exit 2\n"), ("1b", STAYS)];

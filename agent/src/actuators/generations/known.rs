@@ -9,19 +9,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use nix::unistd::{Gid, Uid};
 
-use super::{Content, Digest, FILE_BYTES_MAX, File, GenerationError, Meta, digest, failed};
+use super::{Content, FILE_BYTES_MAX, File, GenerationError, Meta, failed};
 
 /// Longer than a tick of any clock that stamps files.
 const TICK: Duration = Duration::from_millis(50);
-
-/// A change takes no longer from its first look to its last on a working system.
-const RECENT: Duration = Duration::from_secs(1);
 
 /// Most files known: the most keys of a store in several generations. Then all are forgotten.
 const FILES_MAX: usize = 65_536;
@@ -32,7 +29,7 @@ const METAS_MAX: usize = 64;
 /// A file on the disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Seen {
-    pub(super) digest: Digest,
+    pub(super) digest: [u8; 32],
     pub(super) mode: u32,
     user: u32,
     group: u32,
@@ -40,14 +37,8 @@ pub(super) struct Seen {
 
 impl Seen {
     /// Whether it is what is wanted, byte for byte, and whose it should be.
-    pub(super) fn is(
-        &self,
-        file: &File,
-        digest: &Digest,
-        user: Option<Uid>,
-        group: Option<Gid>,
-    ) -> bool {
-        self.digest == *digest
+    pub(super) fn is(&self, file: &File, user: Option<Uid>, group: Option<Gid>) -> bool {
+        self.digest == *file.content.sha256()
             && self.mode == file.mode
             && self.user == user.unwrap_or_else(Uid::effective).as_raw()
             && group.is_none_or(|group| self.group == group.as_raw())
@@ -68,14 +59,41 @@ impl Print {
     }
 }
 
-/// What a folder held, and when.
-type Look = (PathBuf, Instant, Arc<BTreeMap<String, Seen>>);
-
 #[derive(Debug, Default)]
 struct Facts {
-    last: Option<Look>,
-    files: HashMap<u64, (Print, Digest)>,
-    metas: HashMap<u64, (Print, Meta)>,
+    files: HashMap<u64, (Print, [u8; 32])>,
+    metas: HashMap<u64, (Print, Arc<Meta>)>,
+}
+
+impl Facts {
+    /// A file with this state.
+    fn see(&mut self, path: &Path, meta: &Metadata) -> Result<Seen, GenerationError> {
+        let print = Print::of(meta);
+        let known = self.files.get(&meta.ino()).filter(|(before, _)| *before == print);
+        let digest = match known {
+            Some((_, digest)) => *digest,
+            None => {
+                let now = SystemTime::now();
+                let digest = *read(path)?.sha256();
+                if Print::settled(meta, now) {
+                    if self.files.len() >= FILES_MAX {
+                        self.files.clear();
+                    }
+                    self.files.insert(meta.ino(), (print, digest));
+                }
+                digest
+            }
+        };
+        let mode = meta.permissions().mode() & 0o7777;
+        Ok(Seen { digest, mode, user: meta.uid(), group: meta.gid() })
+    }
+
+    fn note(&mut self, stat: &Metadata, meta: Arc<Meta>) {
+        if self.metas.len() >= METAS_MAX {
+            self.metas.clear();
+        }
+        self.metas.insert(stat.ino(), (Print::of(stat), meta));
+    }
 }
 
 /// What is known.
@@ -91,86 +109,70 @@ impl Known {
     ///
     /// # Errors
     /// The disk refuses, or there is something that is no file.
-    pub(super) fn look(
-        &self,
-        folder: &Path,
-    ) -> Result<Arc<BTreeMap<String, Seen>>, GenerationError> {
-        let found = Arc::new(self.look_once(folder)?);
-        self.facts().last = Some((folder.to_owned(), Instant::now(), found.clone()));
-        Ok(found)
-    }
-
-    /// The files of a folder as the same change just saw them. What somebody did meanwhile is found
-    /// by the next look, as it would be a moment later.
-    ///
-    /// # Errors
-    /// The disk refuses, or there is something that is no file.
-    pub(super) fn recent(
-        &self,
-        folder: &Path,
-    ) -> Result<Arc<BTreeMap<String, Seen>>, GenerationError> {
-        if let Some((last, at, found)) = &self.facts().last
-            && last == folder
-            && at.elapsed() < RECENT
-        {
-            return Ok(found.clone());
-        }
-        self.look(folder)
-    }
-
-    /// As [`Known::look`], of a folder that is not asked for again.
-    ///
-    /// # Errors
-    /// The disk refuses, or there is something that is no file.
-    pub(super) fn look_once(
-        &self,
-        folder: &Path,
-    ) -> Result<BTreeMap<String, Seen>, GenerationError> {
+    pub(super) fn look(&self, folder: &Path) -> Result<BTreeMap<String, Seen>, GenerationError> {
         let mut facts = self.facts();
-        let mut found = BTreeMap::new();
-        for (name, meta) in list(folder)? {
-            let print = Print::of(&meta);
-            let known = facts.files.get(&meta.ino()).filter(|(before, _)| *before == print);
-            let digest = match known {
-                Some((_, digest)) => *digest,
-                None => {
-                    let (path, now) = (folder.join(&name), SystemTime::now());
-                    let content = fs::read(&path).map_err(failed("read", &path))?;
-                    let digest = digest(&Content(content));
-                    if Print::settled(&meta, now) {
-                        facts.files.insert(meta.ino(), (print, digest));
-                    }
-                    digest
-                }
-            };
-            let mode = meta.permissions().mode() & 0o7777;
-            found.insert(name, Seen { digest, mode, user: meta.uid(), group: meta.gid() });
+        let files = list(folder)?.into_iter();
+        let seen = files.map(|(name, meta)| {
+            let seen = facts.see(&folder.join(&name), &meta)?;
+            Ok((name, seen))
+        });
+        seen.collect()
+    }
+
+    /// One file, now.
+    ///
+    /// # Errors
+    /// It is not there, or no file.
+    pub(super) fn file(&self, path: &Path) -> Result<Seen, GenerationError> {
+        let meta = fs::symlink_metadata(path).map_err(failed("read", path))?;
+        if !ours(&meta) {
+            return Err(odd(path));
         }
-        if facts.files.len() > FILES_MAX {
-            facts.files.clear();
-        }
-        Ok(found)
+        self.facts().see(path, &meta)
     }
 
     /// What a generation's description says; these are replaced, never edited.
-    pub(super) fn meta(&self, path: &Path) -> Option<Meta> {
+    pub(super) fn meta(&self, path: &Path) -> Option<Arc<Meta>> {
         let stat = fs::symlink_metadata(path).ok()?;
-        let print = Print::of(&stat);
         let mut facts = self.facts();
         if let Some((before, meta)) = facts.metas.get(&stat.ino())
-            && *before == print
+            && *before == Print::of(&stat)
         {
             return Some(meta.clone());
         }
-        let meta: Meta = serde_json::from_str(&fs::read_to_string(path).ok()?).ok()?;
-        if facts.metas.len() >= METAS_MAX {
-            facts.metas.clear();
-        }
+        let meta: Arc<Meta> = Arc::new(serde_json::from_slice(read(path).ok()?.bytes()).ok()?);
         if Print::settled(&stat, SystemTime::now()) {
-            facts.metas.insert(stat.ino(), (print, meta.clone()));
+            facts.note(&stat, meta.clone());
         }
         Some(meta)
     }
+
+    /// A description that this process has just written, so nobody need read it.
+    pub(super) fn wrote(&self, path: &Path, meta: Meta) {
+        if let Ok(stat) = fs::symlink_metadata(path) {
+            self.facts().note(&stat, Arc::new(meta));
+        }
+    }
+}
+
+fn ours(meta: &Metadata) -> bool {
+    meta.is_file() && meta.len() <= FILE_BYTES_MAX
+}
+
+fn odd(path: &Path) -> GenerationError {
+    failed("read", path)(io::Error::other("it is not a file of ours"))
+}
+
+/// A file's bytes.
+///
+/// # Errors
+/// It is not there, no file, or too long.
+pub(super) fn read(path: &Path) -> Result<Content, GenerationError> {
+    let meta = fs::symlink_metadata(path).map_err(failed("read", path))?;
+    if !ours(&meta) {
+        return Err(odd(path));
+    }
+    fs::read(path).map(Content::new).map_err(failed("read", path))
 }
 
 /// The names in a folder, with the state of each.
@@ -178,12 +180,11 @@ pub(super) fn list(folder: &Path) -> Result<Vec<(String, Metadata)>, GenerationE
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed("read", folder))? {
         let entry = entry.map_err(failed("read", folder))?;
-        let odd = |what: &str| failed("read", &entry.path())(io::Error::other(what.to_owned()));
-        let name = entry.file_name().into_string().map_err(|_| odd("odd name"))?;
+        let name = entry.file_name().into_string().map_err(|_| odd(&entry.path()))?;
         // Of the entry itself: a link is no file of ours.
         let meta = entry.metadata().map_err(|error| failed("read", &entry.path())(error))?;
-        if !meta.is_file() || meta.len() > FILE_BYTES_MAX {
-            return Err(odd("it is not a file of ours"));
+        if !ours(&meta) {
+            return Err(odd(&entry.path()));
         }
         files.push((name, meta));
     }

@@ -110,7 +110,7 @@ fn secrets_are_for_the_owner_only() {
     let root = tempfile::tempdir().unwrap();
     let generations = Generations::new(root.path(), root.path().join("conf"));
     let secret =
-        File { content: Content(vec![0xff, 0]), secret: true, mode: 0o600, ..File::default() };
+        File { content: Content::new([0xff, 0]), secret: true, mode: 0o600, ..File::default() };
     let wanted = Files::from([("k.keytab".to_owned(), secret)]);
     generations.commit(&wanted).unwrap();
     let mode = fs::metadata(root.path().join("conf/k.keytab")).unwrap().permissions().mode();

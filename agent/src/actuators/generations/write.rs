@@ -54,7 +54,7 @@ pub(super) fn write_file(
         let given = nix::unistd::fchown(&handle, user, group);
         given.map_err(|error| failed("give away", path)(error.into()))?;
     }
-    handle.write_all(&file.content.0).map_err(failed("write", path))?;
+    handle.write_all(file.content.bytes()).map_err(failed("write", path))?;
     handle
         .set_permissions(fs::Permissions::from_mode(file.mode))
         .map_err(failed("set the mode of", path))?;
