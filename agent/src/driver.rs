@@ -38,6 +38,9 @@ const QUIET_MS_MAX: Millis = 1_000;
 /// The store is also read without being told: a watch may lose events.
 const RESCAN_MS: Millis = 30_000;
 
+/// ... and sooner while files are not in force that should be: a full disk may have room again.
+const RETRY_MS: Millis = 2_000;
+
 /// A change of the store that waits for quiet.
 #[derive(Debug, Clone, Copy)]
 struct Pending {
@@ -308,6 +311,9 @@ impl<W: Wants> Driver<W> {
                 process::end_orphans();
                 if let Some(outcome) = self.reread() {
                     return outcome;
+                }
+                if self.complained.contains(&true) {
+                    rescan = now + RETRY_MS;
                 }
             }
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hdfs_native::{Client, HdfsError, WriteOptions};
 use tests::cluster::{Cluster, Options};
+use tests::stack::Agent;
 use tests::{process, wait};
 
 use crate::common;
@@ -162,4 +163,64 @@ fn fill(path: &Path) {
     for size in [1 << 20, 1 << 12, 1] {
         while file.write_all(&vec![0; size]).is_ok() {}
     }
+}
+
+/// The agent's own disk: what is in force stays so and runs on, the reason is shown, and once there
+/// is room the new configuration is taken without anybody's help.
+#[test]
+fn a_full_disk_under_an_agent() {
+    let mut agent = Agent::new();
+    let _mount = match Mount::new(&agent.folder().join("state"), 4, "") {
+        Ok(mount) => mount,
+        Err(reason) => return tests::skip("a_full_disk_under_an_agent", &reason),
+    };
+    let store = agent.folder().join("kv");
+    let put = |value: &str| {
+        let folder = store.join("conf/hdfs/app.env");
+        fs::create_dir_all(&folder).expect("a folder");
+        fs::write(folder.join("k"), value).expect("a key");
+    };
+    put("0");
+    let starts = agent.folder().join("starts");
+    let script = format!("cat $0/app.env >> {}; while sleep 1; do :; done", starts.display());
+    agent.configure(&format!(
+        "store {{ files = \"{}\" }}\nunit \"app\" {{\n  quiesce = {{ min = \"10ms\" }}\n  \
+         command = [\"/bin/sh\", \"-c\", \"{script}\", \"${{conf_dir}}\"]\n  \
+         restart = {{ backoff = \"10ms\" }}\n  stop = {{ timeout = \"1s\" }}\n}}\n",
+        store.display()
+    ));
+    agent.start();
+    let runs = |value: String| {
+        let starts = starts.clone();
+        move |_: &Agent| {
+            let last = fs::read_to_string(&starts).ok()?;
+            (last.lines().last()? == format!("k={value}")).then_some(())
+        }
+    };
+    agent.until("it runs", runs("0".to_owned()));
+    let filler = agent.folder().join("state/filler");
+    for round in 1..=8_usize {
+        // Each round leaves a little more room, so that another step of the commit finds none.
+        let mut hog = fs::File::create(&filler).expect("a file");
+        while hog.write_all(&[0; 4096]).is_ok() {}
+        let taken = hog.metadata().expect("its size").len();
+        hog.set_len(taken - taken.min(4096 * (round as u64 - 1))).expect("some room");
+        put(&format!("{round}"));
+        let in_force = agent.until("it is refused, or there was room", |agent| {
+            let refused = agent.unit("app")["refused"].as_str().map(str::to_owned);
+            let refused = refused.filter(|reason| reason.contains("No space left"));
+            refused.map(Some).or_else(|| runs(format!("{round}"))(agent).map(|()| None))
+        });
+        let shown = fs::read_to_string(agent.conf("app").join("app.env")).expect("in force");
+        let expected = round - usize::from(in_force.is_some());
+        assert_eq!(shown, format!("k={expected}\n"), "round {round}: whole, old or new");
+        drop(hog);
+        fs::remove_file(&filler).expect("room");
+        agent.until("it is taken", runs(format!("{round}")));
+        assert!(agent.unit("app")["refused"].is_null(), "{}", agent.unit("app"));
+    }
+    assert_eq!(agent.stop(), Some(0));
+    let text = fs::read_to_string(&starts).expect("starts");
+    let told: Vec<String> = (0..=8).map(|round| format!("k={round}")).collect();
+    assert_eq!(text.lines().collect::<Vec<_>>(), told, "each once, nothing in between");
 }
