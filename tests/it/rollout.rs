@@ -13,7 +13,7 @@ use serde_json::Value;
 use tests::judge::Judge;
 use tests::ports::Offset;
 use tests::process::{Guard, tail};
-use tests::stack::{Consul, call, call_text};
+use tests::stack::{Agent, Consul, call, call_text};
 use tests::{binary, hadoop};
 
 /// How long anything may take on a busy machine.
@@ -387,4 +387,87 @@ fn rollout_two_at_once_within_the_window() {
     }
     let most = lab.roll("480005");
     assert!((1..=2).contains(&most), "{most} at once");
+}
+
+/// Answers every request as a daemon that is ready; says `active` to the path `/active`, else
+/// `standby`.
+fn pair() -> std::net::SocketAddr {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("its address");
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut request = [0; 1024];
+            let length = stream.read(&mut request).unwrap_or_default();
+            let active = request[..length].starts_with(b"GET /active");
+            let state = if active { "active" } else { "standby" };
+            let body = format!("{{\"state\":\"{state}\"}}");
+            let _ = write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            );
+        }
+    });
+    address
+}
+
+/// The active one of a service waits until both standbys have the change.
+#[test]
+fn rollout_standbys_first() {
+    let consul = Consul::start().expect("a Consul");
+    let health = pair();
+    let key = "conf/hdfs/app.env/k";
+    consul.put(key, "1");
+    let agent = |state: &str, port: u16| {
+        let mut agent = Agent::new();
+        agent.configure(&format!(
+            r#"consul {{ address = "{}" }}
+unit "app{port}" {{
+  command = ["/bin/sleep", "1000"]
+  ready   = {{ http = "http://{health}/{state}" }}
+  quiesce = {{ min = "10ms" }}
+  service "app" {{
+    port = {port}
+  }}
+  rollout {{
+    lock  = "agent/locks/app"
+    soak  = "300ms"
+    gates = ["hdfs:standby-first"]
+  }}
+}}
+"#,
+            consul.address()
+        ));
+        agent.start();
+        agent
+    };
+    let mut agents = [agent("active", 1), agent("standby", 2), agent("standby", 3)];
+    // Agents of one host are told apart by their units.
+    let unit = |agent: &Agent, number: usize| agent.unit(&format!("app{}", number + 1));
+    for (number, agent) in agents.iter_mut().enumerate() {
+        agent.until("it is ready", |agent| {
+            let unit = unit(agent, number);
+            (unit["ready"] == true && !unit["state"].is_null()).then_some(())
+        });
+    }
+    tests::wait::until("two standbys in Consul", PATIENCE, || {
+        let path = "/v1/health/service/app?tag=standby";
+        let found = consul.must("GET", path, None).as_array().map(Vec::len);
+        (found == Some(2)).then_some(())
+    });
+    consul.put(key, "2");
+    let mut order = Vec::new();
+    tests::wait::until("all three have it", PATIENCE, || {
+        for (number, agent) in agents.iter().enumerate() {
+            if unit(agent, number)["starts"] == 2 && !order.contains(&number) {
+                order.push(number);
+            }
+        }
+        (order.len() == agents.len()).then_some(())
+    });
+    assert_eq!(order.last(), Some(&0), "the active one last: {order:?}");
+    let record = consul.must("GET", "/v1/kv/agent/locks/app.rollout?raw", None);
+    let done = record["done"].as_array().expect("a list").len();
+    assert!(done >= 2, "the standbys were well before the active one went: {record}");
 }

@@ -14,6 +14,8 @@
 //! - There are never more live holders than the limit.
 //! - Until as many canaries as wanted have passed, nobody else goes.
 //! - A halted revision goes nowhere; a newer one starts afresh.
+//! - Where standbys go first, an active one waits until as many hosts are done as there are
+//!   standbys. Who is what may change meanwhile: whoever is done is not asked again.
 //! - A host whose view is older than the record's waits.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -100,6 +102,9 @@ pub struct Record {
     /// Why it goes no further.
     #[serde(default)]
     pub halted: Option<Halt>,
+    /// Those that have it, where the active one of a pair waits for its standbys.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub done: BTreeSet<String>,
 }
 
 /// A change that a host wants to make.
@@ -163,15 +168,23 @@ impl Record {
         Turn::Go(record, true)
     }
 
-    /// After a host was well long enough.
+    /// After a host was well long enough; `listed` if others wait for that.
     #[must_use]
-    pub fn passed(mut self, wish: &Wish, node: &str) -> Self {
-        if self.revision == wish.revision
-            && let Some(canary) = self.canaries.get_mut(node)
-        {
-            canary.passed = true;
+    pub fn passed(mut self, wish: &Wish, node: &str, listed: bool) -> Self {
+        if self.revision == wish.revision {
+            if let Some(canary) = self.canaries.get_mut(node) {
+                canary.passed = true;
+            }
+            if listed {
+                self.done.insert(node.to_owned());
+            }
         }
         self
+    }
+
+    /// How many hosts have what is wished for, where that is listed.
+    pub fn done(&self, wish: &Wish) -> u64 {
+        if self.revision == wish.revision { self.done.len() as u64 } else { 0 }
     }
 
     /// After a host was not.
@@ -237,7 +250,8 @@ mod tests {
         // A canary that died does not hold the others up.
         let again = record.turn(&wish("a", 6), "n2", "s2", 1, &set(&["s2"]));
         assert!(matches!(again, Turn::Go(_, true)));
-        let record = record.passed(&wish("a", 5), "n1");
+        let record = record.passed(&wish("a", 5), "n1", true);
+        assert_eq!([record.done(&wish("a", 6)), record.done(&wish("b", 6))], [1, 0]);
         assert!(matches!(record.turn(&wish("a", 6), "n2", "s2", 1, &live), Turn::Go(_, false)));
         let time = "2026-01-01T00:00:00Z".to_owned();
         let halt = Halt { node: "n2".to_owned(), reason: "ended".to_owned(), time };

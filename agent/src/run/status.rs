@@ -199,6 +199,11 @@ impl Board {
         self.state().units[id].figures.stopping
     }
 
+    /// Whether a unit says that it is the active one of several.
+    pub fn active(&self, id: UnitId) -> bool {
+        self.state().units[id].state.as_deref() == Some("active")
+    }
+
     /// Whether nothing new is taken.
     pub fn frozen(&self) -> bool {
         self.state().frozen

@@ -78,7 +78,8 @@ impl Agent {
         if !self.rollouts.has(id) {
             return;
         }
-        self.rollouts.sees(id, &engine::revision(&self.config, unit, inputs));
+        let revision = engine::revision(&self.config, unit, inputs);
+        self.rollouts.sees(id, &revision, self.board.active(id));
         let state = self.rollouts.state(id);
         let planned = &mut self.planned[id];
         if let Some(rolling) = &planned.rolling {

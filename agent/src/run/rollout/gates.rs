@@ -26,13 +26,16 @@ pub enum Gate {
     NoUnderReplicatedBlocks,
     /// `hdfs:live-datanodes>=N`
     LiveDatanodes(u64),
+    /// `hdfs:standby-first`
+    StandbyFirst,
     /// `consul:SERVICE passing` or `consul:SERVICE passing>=N`
     Passing(String, u64),
 }
 
 /// What is accepted, for messages.
 pub const GATES: &str = "hdfs:safemode-off, hdfs:no-missing-blocks, \
-     hdfs:no-under-replicated-blocks, hdfs:live-datanodes>=N, consul:SERVICE passing>=N";
+     hdfs:no-under-replicated-blocks, hdfs:live-datanodes>=N, hdfs:standby-first, \
+     consul:SERVICE passing>=N";
 
 impl Gate {
     /// Reads a gate's text.
@@ -47,6 +50,7 @@ impl Gate {
         }
         match text.strip_prefix("hdfs:")? {
             "safemode-off" => Some(Self::SafemodeOff),
+            "standby-first" => Some(Self::StandbyFirst),
             "no-missing-blocks" => Some(Self::NoMissingBlocks),
             "no-under-replicated-blocks" => Some(Self::NoUnderReplicatedBlocks),
             rest => {
@@ -69,6 +73,8 @@ impl Gate {
                 let found = found.len() as u64;
                 holds(found >= *count, || format!("{found} of {count} instances of {service} pass"))
             }
+            // Its task knows the rollout's record and who is active.
+            Self::StandbyFirst => Ok(()),
             Self::SafemodeOff => {
                 let bean = bean(conf, "NameNodeInfo").await?;
                 holds(bean["Safemode"] == "", || "the namenode is in safe mode".to_owned())
@@ -136,6 +142,7 @@ mod tests {
     #[test]
     fn texts_of_gates() {
         assert_eq!(Gate::parse("hdfs:safemode-off"), Some(Gate::SafemodeOff));
+        assert_eq!(Gate::parse("hdfs:standby-first"), Some(Gate::StandbyFirst));
         assert_eq!(Gate::parse("hdfs:live-datanodes>=3"), Some(Gate::LiveDatanodes(3)));
         let passing = |count| Some(Gate::Passing("namenode".to_owned(), count));
         assert_eq!(Gate::parse("consul:namenode passing"), passing(1));

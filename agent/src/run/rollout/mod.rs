@@ -46,6 +46,8 @@ const MARGIN: Duration = Duration::from_secs(60);
 struct Ask {
     /// The revision that the host sees now.
     revision: String,
+    /// Whether the unit says that it is the active one.
+    active: bool,
     wish: Option<Wish>,
     /// What came of the change that was granted.
     result: Option<Result<(), String>>,
@@ -129,13 +131,14 @@ impl Rollouts {
         self.0.get(id).is_some_and(Option::is_some)
     }
 
-    /// The revision that the host sees now.
-    pub(super) fn sees(&self, id: UnitId, revision: &str) {
+    /// The revision that the host sees now, and whether the unit is the active one.
+    pub(super) fn sees(&self, id: UnitId, revision: &str, active: bool) {
         let Some(Some(member)) = self.0.get(id) else { return };
         member.asks.send_if_modified(|ask| {
-            let news = ask.revision != revision;
+            let news = ask.revision != revision || ask.active != active;
             if news {
                 revision.clone_into(&mut ask.revision);
+                ask.active = active;
             }
             news
         });
@@ -270,7 +273,9 @@ impl Worker {
             (None, Some(wish)) if self.state() == State::Done(wish.revision.clone()) => {
                 self.state()
             }
-            (None, Some(wish)) => self.attempt(wish).await.unwrap_or_else(State::Waiting),
+            (None, Some(wish)) => {
+                self.attempt(wish, ask.active).await.unwrap_or_else(State::Waiting)
+            }
         };
         self.show(state.clone());
         state
@@ -297,7 +302,7 @@ impl Worker {
     }
 
     /// Tries to get the turn. An error is a reason to wait.
-    async fn attempt(&mut self, wish: &Wish) -> Result<State, String> {
+    async fn attempt(&mut self, wish: &Wish, active: bool) -> Result<State, String> {
         // What is halted stays so, whatever the window and the gates say.
         if let Some(reason) = self.store.halted_for(wish).await? {
             self.store.give_back().await?;
@@ -309,7 +314,13 @@ impl Worker {
             return Err(format!("the change window is {window}"));
         }
         for gate in &self.gates {
-            if let Err(reason) = gate.check(self.store.consul(), &self.conf).await {
+            let held = match (gate, &self.service) {
+                (Gate::StandbyFirst, Some(service)) if active => {
+                    self.store.standbys_done(wish, service).await
+                }
+                _ => gate.check(self.store.consul(), &self.conf).await,
+            };
+            if let Err(reason) = held {
                 self.store.give_back().await?;
                 return Err(reason);
             }
@@ -338,8 +349,9 @@ impl Worker {
         if let Some(halt) = &halt {
             tracing::error!(unit = self.store.unit(), "the rollout is {halt}");
         }
+        let listed = self.gates.contains(&Gate::StandbyFirst);
         // Without Consul nobody else goes on either; the next beat tries again.
-        if let Err(error) = self.store.note(wish, halt.clone()).await {
+        if let Err(error) = self.store.note(wish, halt.clone(), listed).await {
             tracing::warn!(unit = self.store.unit(), "the record of the rollout: {error}");
             self.granted = Some((wish.clone(), Instant::now()));
             return State::Granted(wish.revision.clone());

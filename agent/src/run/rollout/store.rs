@@ -13,6 +13,9 @@ use crate::sources::{Kv, ServiceQuery};
 /// A session that nobody renews is over after this, or twice this.
 const SESSION_TTL: Duration = Duration::from_secs(10);
 
+/// The tag of instances that are not the active one.
+const STANDBY: &str = "standby";
+
 /// How often a check-and-set is tried before the next beat does.
 const TRIES: usize = 8;
 
@@ -210,13 +213,33 @@ impl Store {
         Err("the record of the rollout is busy".to_owned())
     }
 
-    /// Notes what came of this host's change.
-    pub(super) async fn note(&self, wish: &Wish, halt: Option<Halt>) -> Result<(), String> {
+    /// Why an active one has to wait for the standbys of its service.
+    ///
+    /// # Errors
+    /// It has to, or nobody can tell.
+    pub(super) async fn standbys_done(&self, wish: &Wish, service: &str) -> Result<(), String> {
+        let (name, tag) = (service.to_owned(), Some(STANDBY.to_owned()));
+        let query = ServiceQuery { name, tag, passing_only: false };
+        let standbys = self.consul.health_service(&query).await.map_err(text)?.len() as u64;
+        let done = self.record().await?.0.done(wish);
+        match done >= standbys {
+            true => Ok(()),
+            false => Err(format!("active; {done} of {standbys} standbys have it, which go first")),
+        }
+    }
+
+    /// Notes what came of this host's change; in a list of those done where others wait for it.
+    pub(super) async fn note(
+        &self,
+        wish: &Wish,
+        halt: Option<Halt>,
+        listed: bool,
+    ) -> Result<(), String> {
         for _ in 0..TRIES {
             let (record, index) = self.record().await?;
             let next = match &halt {
                 Some(halt) => record.clone().halt(wish, halt.clone()),
-                None => record.clone().passed(wish, &self.node()),
+                None => record.clone().passed(wish, &self.node(), listed),
             };
             if next == record || self.write_record(&next, index).await? {
                 return Ok(());
