@@ -1,7 +1,7 @@
 //! What a user types, and the exit code that answers.
 //!
 //! `howdah`'s own verbs are parsed by clap. Hadoop's verbs keep Hadoop's single-dash words:
-//! `namenode` and `datanode` through a small shim, `dfs`, `dfsadmin` and `getconf` by their own
+//! the daemons through a small shim, `dfs`, `dfsadmin` and `getconf` by their own
 //! parsers, since their words are not options but a language. Called as `hdfs`, the same verbs.
 
 mod agent;
@@ -67,6 +67,9 @@ enum Verb {
     Namenode(daemons::NamenodeArguments),
     /// Run a datanode in the foreground
     Datanode(daemons::DatanodeArguments),
+    /// Run a secondary namenode in the foreground, or make one checkpoint
+    #[command(name = "secondarynamenode")]
+    Secondary(daemons::SecondaryArguments),
     /// Write configuration files from environment variables (FILE.EXT_key=value)
     Envtoconf(envtoconf::Arguments),
     /// Work with files, as `hdfs dfs` does (see `howdah dfs -help`)
@@ -177,6 +180,7 @@ fn run(verb: Verb) -> i32 {
         Verb::Kv(verb) => kv::run(&verb),
         Verb::Namenode(arguments) => report(daemons::namenode(arguments)),
         Verb::Datanode(arguments) => report(daemons::datanode(&arguments)),
+        Verb::Secondary(arguments) => report(daemons::secondary(&arguments)),
         Verb::Envtoconf(arguments) => report(envtoconf::run(&arguments)),
         Verb::Dfs(words) => words.run(dfs::run),
         Verb::Dfsadmin(words) => words.run(dfsadmin::run),

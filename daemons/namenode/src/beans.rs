@@ -29,7 +29,7 @@ pub(crate) fn register(registry: &Registry, server: &Arc<Server>) {
             activity(&server),
             rpc(&server),
             rpc_detailed(&server),
-            memory(),
+            memory("NameNode"),
         ]
     });
 }
@@ -315,8 +315,8 @@ fn rpc_detailed(server: &Server) -> Bean {
 }
 
 /// What a Java process would show of its heap: here the resident memory.
-fn memory() -> Bean {
-    Bean::new("NameNode", "JvmMetrics")
+pub(crate) fn memory(service: &'static str) -> Bean {
+    Bean::new(service, "JvmMetrics")
         .with("MemHeapUsedM", resident_bytes() / (1 << 20))
         .with("ThreadsRunnable", threads())
 }

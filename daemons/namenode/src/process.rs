@@ -43,7 +43,7 @@ const BLOCKING_THREADS_MAX: usize = 16;
 const STACK_SIZE: usize = 512 << 10;
 
 /// How long open calls and pages are given at the end.
-const GRACE: Duration = Duration::from_millis(200);
+pub(crate) const GRACE: Duration = Duration::from_millis(200);
 
 /// A namenode at work.
 pub struct Running {
@@ -290,7 +290,8 @@ async fn failed(failure: &mut signal::Receiver<Option<String>>) -> String {
     }
 }
 
-fn runtime() -> Result<Runtime, Failure> {
+/// Threads for sockets and timers.
+pub(crate) fn runtime() -> Result<Runtime, Failure> {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores.clamp(2, WORKERS_MAX))

@@ -706,7 +706,7 @@ keys! {
         "hadoop.user.group.static.mapping.overrides", Kind::Text, "dr.who=;", Restart, [Namenode],
         "Groups given here instead of asked: user=group,group;user=...";
     HOWDAH_LOG_LEVEL =
-        "howdah.log.level", Kind::LogLevel, "", Reload, [Namenode, Datanode],
+        "howdah.log.level", Kind::LogLevel, "", Reload, [Namenode, Datanode, Secondary],
         "Log level (off, error, warn, info, debug, trace), or target=level, or several separated \
          by commas; empty means as RUST_LOG says. Not one of Hadoop's keys.";
     IO_COMPRESSION_CODECS =
