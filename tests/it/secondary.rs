@@ -42,6 +42,7 @@ impl Site {
             ("dfs.namenode.secondary.http-address", web),
             ("dfs.namenode.checkpoint.dir", self.second().display().to_string()),
             ("dfs.namenode.safemode.threshold-pct", "0".to_owned()),
+            ("dfs.replication", "1".to_owned()),
             ("dfs.namenode.checkpoint.txns", "1".to_owned()),
             ("dfs.namenode.checkpoint.period", "1".to_owned()),
             ("dfs.namenode.checkpoint.check.period", "1".to_owned()),
@@ -87,6 +88,14 @@ impl Site {
     fn formatted(&self) -> ours::Daemon {
         ours::Daemon::format(&self.conf());
         self.namenode()
+    }
+
+    /// A datanode, for files with bytes in them.
+    fn datanode(&self) -> ours::Daemon {
+        let data = java::datanode_properties(&self.offset, 0, &self.root.path().join("data"));
+        let data: Vec<_> = data.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
+        let conf = self.configure("conf-data", &data);
+        ours::Daemon::start("datanode", &conf, self.offset.port(9866))
     }
 
     fn mkdirs(&self, names: impl IntoIterator<Item = String>) {
@@ -160,10 +169,12 @@ fn tree(judge: &Judge) -> Vec<String> {
     listing.lines().map(words).collect()
 }
 
+/// A judge of a cluster that takes files.
 fn start_judge(hadoop: &Hadoop, conf: &Path) -> Judge {
     let judge = Judge::start(hadoop, conf);
-    wait::until("safe mode to end", PATIENCE, || {
-        judge.dfsadmin(&["-safemode", "get"]).out.contains("OFF").then_some(())
+    wait::until("safe mode to end and a datanode", PATIENCE, || {
+        let safe = judge.dfsadmin(&["-safemode", "get"]).out.contains("OFF");
+        (safe && judge.dfsadmin(&["-report"]).out.contains("Live datanodes (1)")).then_some(())
     });
     judge
 }
@@ -176,6 +187,7 @@ fn ours_for_a_namenode_of_java() {
     let site = Site::new();
     java::Daemon::format(hadoop, &site.conf(), "CID with space");
     let daemon = java::Daemon::namenode(hadoop, &site.conf(), site.rpc());
+    let _datanode = site.datanode();
     let judge = start_judge(hadoop, &site.conf());
     for round in ["/one", "/two"] {
         judge.run(&["churn", round, "1"]).ok();
@@ -214,6 +226,7 @@ fn javas_for_our_namenode() {
     let Some(hadoop) = hadoop::for_test("javas_for_our_namenode") else { return };
     let site = Site::new();
     let daemon = site.formatted();
+    let _datanode = site.datanode();
     let judge = start_judge(hadoop, &site.conf());
     judge.run(&["churn", "/one", "1"]).ok();
     let before = tree(&judge);
