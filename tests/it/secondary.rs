@@ -28,8 +28,7 @@ struct Site {
 
 impl Site {
     fn new() -> Self {
-        let site =
-            Self { root: tempfile::tempdir().expect("a folder"), offset: Offset::take() };
+        let site = Self { root: tempfile::tempdir().expect("a folder"), offset: Offset::take() };
         site.configure("conf", &[]);
         site
     }
@@ -139,9 +138,8 @@ fn checkpoint(conf: &Path) {
 fn images(folder: &Path) -> Vec<u64> {
     let entries = fs::read_dir(folder.join("current")).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let mut found: Vec<u64> = names
-        .filter_map(|name| name.strip_prefix("fsimage_")?.parse().ok())
-        .collect();
+    let mut found: Vec<u64> =
+        names.filter_map(|name| name.strip_prefix("fsimage_")?.parse().ok()).collect();
     found.sort_unstable();
     for txid in &found {
         let disk = hdfs_edge::disk::LocalDisk::open(folder).expect("a folder");
@@ -158,7 +156,8 @@ fn newest(folder: &Path) -> u64 {
 
 /// A page of our secondary.
 fn page(site: &Site, path: &str) -> Option<String> {
-    let (status, text) = call_text(&format!("127.0.0.1:{}", site.web()), "GET", path, &[], None).ok()?;
+    let (status, text) =
+        call_text(&format!("127.0.0.1:{}", site.web()), "GET", path, &[], None).ok()?;
     (status == 200).then_some(text)
 }
 

@@ -26,7 +26,7 @@ use crate::datanodes::Maps;
 use crate::journal::{self, Journal};
 use crate::names::{DiskFactory, Names};
 use crate::racks::Racks;
-use crate::routes::{Activity, Routes};
+use crate::routes::{self, Routes};
 use crate::server::{Server, now};
 use crate::settings::Settings;
 use crate::waiting::Waiting;
@@ -100,13 +100,12 @@ impl Running {
             groups,
             waiting: Waiting::default(),
             racks: Racks::new(settings.rack_script.clone()),
-            activity: Activity::default(),
             names,
             health: Health::default(),
             started: now(),
             rpc_address: address(&sockets.rpc)?,
             http_address: address(&sockets.http)?,
-            rpc_metrics: Arc::new(rpc::Metrics::default()),
+            rpc_metrics: Arc::new(routes::metrics()),
             maps: Mutex::new(Maps::new(&live.get())),
             reconfiguration: Reconfiguration::new(live.clone()),
             live,

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use hdfs_wire::Fault;
@@ -13,6 +14,7 @@ use prost::Message;
 
 use super::Metrics;
 use super::budget::Held;
+use super::trace::{Course, Traced};
 
 /// Output buffer that a sleeping connection keeps, in bytes: room for a reply or two.
 pub(super) const KEPT_OUTPUT_LEN: usize = 512;
@@ -118,20 +120,21 @@ impl Link {
         state.waker = None;
     }
 
-    /// Appends a reply; what is returned must be woken.
+    /// Appends a reply and gives its bytes; the waker that is returned must be woken.
     #[must_use]
-    fn finish(&self, cost: u64, append: impl FnOnce(&mut BytesMut)) -> Option<Waker> {
+    fn finish(&self, cost: u64, append: impl FnOnce(&mut BytesMut)) -> (Option<Waker>, usize) {
         let mut state = self.state.lock();
         if state.closed {
-            return None;
+            return (None, 0);
         }
-        state.overflow |= state.output.len() > self.output_max;
+        let before = state.output.len();
+        state.overflow |= before > self.output_max;
         if !state.overflow {
             append(&mut state.output);
         }
         state.answered.calls += 1;
         state.answered.bytes += cost;
-        state.waker.take()
+        (state.waker.take(), state.output.len() - before)
     }
 }
 
@@ -158,17 +161,44 @@ pub struct Responder {
     cost: u64,
     /// The call's bytes stay on the account until it is answered.
     _held: Option<Held>,
+    taken: Taken,
+    /// The method's place in the server's counters.
+    place: Option<usize>,
+    /// The class of the exception it is answered with.
+    failure: Option<&'static str>,
+}
+
+/// How a call came.
+#[derive(Debug)]
+pub(super) struct Taken {
+    /// When it was handed over.
+    pub(super) began: Instant,
+    /// How long it had waited then.
+    pub(super) queued: Duration,
+    /// Whether its answer is logged.
+    pub(super) traced: Option<Box<Traced>>,
 }
 
 impl Responder {
-    pub(super) fn new(link: Arc<Link>, head: &CallHeader, cost: u64, held: Option<Held>) -> Self {
+    pub(super) fn new(
+        link: Arc<Link>,
+        head: &CallHeader,
+        cost: u64,
+        held: Option<Held>,
+        taken: Taken,
+    ) -> Self {
         let head = CallHeader {
             call_id: head.call_id,
             retry: head.retry,
             client_id: head.client_id.clone(),
             ..CallHeader::default()
         };
-        Self { link: Some(link), head, cost, _held: held }
+        Self { link: Some(link), head, cost, _held: held, taken, place: None, failure: None }
+    }
+
+    /// Tells which of the server's methods it is ([`Metrics::of_methods`]).
+    pub fn counts_as(&mut self, place: usize) {
+        self.place = Some(place);
     }
 
     /// Answers the call.
@@ -186,18 +216,6 @@ impl Responder {
         let mut output = BytesMut::new();
         encode_success(&self.head, message, &mut output);
         output.freeze()
-    }
-
-    /// As [`Self::prepare`], for a call that failed or succeeded.
-    pub fn prepare_result<M: Message>(&self, result: &Result<M, Fault>) -> Bytes {
-        match result {
-            Ok(message) => self.prepare(message),
-            Err(fault) => {
-                let mut output = BytesMut::new();
-                encode_fault(&self.head, fault, &mut output);
-                output.freeze()
-            }
-        }
     }
 
     /// Answers with what [`Self::prepare`] of this very responder returned.
@@ -219,12 +237,25 @@ impl Responder {
         if let Some(link) = &self.link {
             Metrics::add(&link.metrics.faults, 1);
         }
+        self.failure = Some(fault.exception.class_name());
         wake(self.finish(|head, output| encode_fault(head, fault, output)));
     }
 
     fn finish(&mut self, append: impl FnOnce(&CallHeader, &mut BytesMut)) -> Option<Waker> {
         let link = self.link.take()?;
-        link.finish(self.cost, |output| append(&self.head, output))
+        let (waker, sent) = link.finish(self.cost, |output| append(&self.head, output));
+        let course = Course {
+            queued: self.taken.queued,
+            processed: self.taken.began.elapsed(),
+            received: self.cost,
+            sent: sent as u64,
+            failure: self.failure,
+        };
+        link.metrics.answered(self.place, course);
+        if let Some(traced) = &self.taken.traced {
+            traced.end(&self.head, course);
+        }
+        waker
     }
 }
 
