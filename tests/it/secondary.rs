@@ -134,19 +134,24 @@ fn checkpoint(conf: &Path) {
     assert!(told(&output).contains("taken=true"), "{}", told(&output));
 }
 
-/// Transactions of the images of a folder; each must have its good MD5.
+/// Transactions of the images of a folder that count, which are those with an MD5: it must be good.
 fn images(folder: &Path) -> Vec<u64> {
     let entries = fs::read_dir(folder.join("current")).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
     let mut found: Vec<u64> =
         names.filter_map(|name| name.strip_prefix("fsimage_")?.parse().ok()).collect();
     found.sort_unstable();
-    for txid in &found {
-        let disk = hdfs_edge::disk::LocalDisk::open(folder).expect("a folder");
-        let folders = hdfs_disk::storage::NameFolders::new(vec![std::sync::Arc::new(disk)]);
-        let image = folders.read_image(0, *txid).expect("a good MD5");
-        hdfs_disk::image::ImageReader::open(&image).expect("a whole image");
-    }
+    let disk = hdfs_edge::disk::LocalDisk::open(folder).expect("a folder");
+    let folders = hdfs_disk::storage::NameFolders::new(vec![std::sync::Arc::new(disk)]);
+    found.retain(|txid| {
+        let image = folders.read_image(0, *txid);
+        if !folder.join(format!("current/fsimage_{txid:019}.md5")).exists() {
+            // An old one that is being removed, its MD5 first.
+            return false;
+        }
+        hdfs_disk::image::ImageReader::open(&image.expect("a good MD5")).expect("a whole image");
+        true
+    });
     found
 }
 

@@ -156,11 +156,33 @@ pub fn main() -> i32 {
     if words.get(1).is_some_and(|word| word == process::CHILD_VERB) {
         return process::become_child(&words[2..]);
     }
+    end_when_nobody_reads();
     daemons::undash(&mut words);
     match Cli::try_parse_from(&words) {
         Ok(cli) => run(cli.verb),
         Err(error) => complain(&error),
     }
+}
+
+/// What a shell calls the end by SIGPIPE: 128 and the signal's number.
+const EXIT_NOBODY_READS: i32 = 141;
+
+/// Ends a verb quietly whose reader has gone (`howdah diff | head -1`), as other tools end. The
+/// standard library panics there; to let SIGPIPE through would end daemons that lose a peer.
+fn end_when_nobody_reads() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let payload = panic.payload();
+        let text = payload.downcast_ref::<String>().map(String::as_str);
+        if text.is_some_and(|text| text.starts_with("failed printing to") && is_broken(text)) {
+            std::process::exit(EXIT_NOBODY_READS);
+        }
+        report(panic);
+    }));
+}
+
+fn is_broken(text: &str) -> bool {
+    text.contains(&std::io::Error::from_raw_os_error(nix::libc::EPIPE).to_string())
 }
 
 fn run(verb: Verb) -> i32 {

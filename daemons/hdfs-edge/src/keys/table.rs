@@ -711,7 +711,8 @@ keys! {
          by commas; empty means as RUST_LOG says. Not one of Hadoop's keys.";
     HOWDAH_RPC_TRACE =
         "howdah.rpc.trace", Kind::List, "off", Reload, [Namenode, Datanode],
-        "RPC methods whose calls are logged, one line each, at level info and with the target          rpc_trace; * means all, off none. Not one of Hadoop's keys.";
+        "RPC methods whose calls are logged, one line each, at level info and with the target \
+         rpc_trace; * means all, off none. Not one of Hadoop's keys.";
     HOWDAH_RPC_TRACE_RATE =
         "howdah.rpc.trace.rate", Kind::Integer(1, 1_000_000), "100", Reload, [Namenode, Datanode],
         "Most lines of howdah.rpc.trace in a second; the rest is counted and told.";

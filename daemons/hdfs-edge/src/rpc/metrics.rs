@@ -54,7 +54,8 @@ struct Method {
 
 impl Metrics {
     /// Counters of a server with these methods, whose places in the list responders are told
-    /// ([`super::Responder::counts_as`]). A name that stands twice (in two protocols) is shown once.
+    /// ([`super::Responder::counts_as`]). A name that stands twice (in two protocols) is shown
+    /// once.
     pub fn of_methods(names: impl IntoIterator<Item = &'static str>) -> Self {
         let method = |name| Method { name, ..Method::default() };
         Self { methods: names.into_iter().map(method).collect(), ..Self::default() }

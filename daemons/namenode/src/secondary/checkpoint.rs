@@ -232,7 +232,8 @@ impl Secondary {
     }
 
     /// Replays the segments over the image and saves what comes out; gives the new image's MD5.
-    /// When that fails, the segments are fetched anew the next time: their only check is the replay.
+    /// When that fails, the segments are fetched anew the next time: their only check is the
+    /// replay.
     fn merge(
         &self,
         version: NamenodeVersion,

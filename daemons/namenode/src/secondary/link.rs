@@ -1,5 +1,5 @@
-//! The namenode as a secondary sees it: calls, and transfers over HTTP. Nothing is retried here, and
-//! nothing of an answer is believed without a bound.
+//! The namenode as a secondary sees it: calls, and transfers over HTTP. Nothing is retried here,
+//! and nothing of an answer is believed without a bound.
 
 use std::fs::File;
 use std::sync::Arc;

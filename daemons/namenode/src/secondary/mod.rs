@@ -2,8 +2,8 @@
 //! that the namenode's log stays short and its starts quick.
 //!
 //! Nothing of the namespace stays in memory between two checkpoints; what a checkpoint needs is
-//! fetched, or found in the own folders and compared with what the namenode offers. So an end at any
-//! moment (`kill -9`) costs the checkpoint under way and nothing else.
+//! fetched, or found in the own folders and compared with what the namenode offers. So an end at
+//! any moment (`kill -9`) costs the checkpoint under way and nothing else.
 //!
 //! Two kinds of failure are told apart by their exit codes: a mistake of the user
 //! ([`Failure::user`], another cluster's folder) ends the daemon, and anything else is tried again.
@@ -136,7 +136,8 @@ fn serve(config: Config, settings: Settings, format: bool) -> Result<(), Failure
             tracing::error!(%error, "the web server ended");
         }
     });
-    tracing::info!(http = %address, namenode = secondary.link.address(), "secondary namenode is up");
+    let namenode = secondary.link.address();
+    tracing::info!(http = %address, namenode, "secondary namenode is up");
     let (give_up, given_up) = oneshot::channel();
     let (handle, working) = (runtime.handle().clone(), health.clone());
     std::thread::Builder::new()
