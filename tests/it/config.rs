@@ -85,7 +85,7 @@ fn an_edited_key_is_taken_up_without_a_restart() {
     cluster.set("conf/hdfs/hdfs-site.xml/howdah.rpc.trace", "getFileInfo");
     wait::until("a call in the log", PATIENCE, || {
         common::runtime().block_on(common::native(&cluster.uri()).get_file_info("/")).ok()?;
-        let log = cluster.log();
+        let log = std::fs::read_to_string(cluster.log_path()).expect("a log");
         let line = log.lines().find(|line| line.contains("rpc_trace"))?;
         assert!(line.contains("getFileInfo") && line.contains("outcome=\"ok\""), "{line}");
         Some(())

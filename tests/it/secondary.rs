@@ -284,7 +284,7 @@ fn a_checkpoint_whenever_it_is_due() {
     for path in ["/", "/metrics", "/prom", "/conf", "/logLevel", "/stacks"] {
         assert!(page(&site, path).is_some_and(|text| !text.is_empty()), "{path}");
     }
-    assert!(images(&site.second()).len() <= 3, "{:?}", images(&site.second()));
+    assert!(images(&site.second()).len() <= 4, "{:?}", images(&site.second()));
     secondary.stop();
     namenode.stop();
 }
@@ -339,6 +339,30 @@ fn another_cluster_is_refused() {
     stranger.stop();
 }
 
+/// A folder that is not a secondary's is left as it is, with `-format`, too.
+#[test]
+fn folders_of_others_are_left_alone() {
+    let site = Site::new();
+    let _namenode = site.formatted();
+    let other = Site::new();
+    other.formatted().stop();
+    let used = other.names();
+    let conf =
+        site.configure("wrong", &[("dfs.namenode.checkpoint.dir", used.display().to_string())]);
+    let before = images(&used);
+    for words in [&["-checkpoint", "force"][..], &["-format", "-checkpoint", "force"]] {
+        let refused = once(&conf, words);
+        assert_eq!(refused.status.code(), Some(2), "{}", told(&refused));
+        assert!(told(&refused).contains("name folder of a namenode"), "{}", told(&refused));
+    }
+    assert_eq!(images(&used), before);
+    fs::create_dir_all(site.second().join("current/precious")).expect("a folder");
+    let refused = once(&site.conf(), &["-checkpoint", "force"]);
+    assert_eq!(refused.status.code(), Some(2), "{}", told(&refused));
+    assert!(told(&refused).contains("no VERSION"), "{}", told(&refused));
+    assert!(site.second().join("current/precious").exists());
+}
+
 /// Two at work on one namenode: each loses nothing but the race.
 #[test]
 fn two_secondaries() {
@@ -379,11 +403,10 @@ fn transfers_that_break() {
     let namenode = site.formatted();
     site.mkdirs((0..300).map(|index| format!("/a-long-name-for-a-folder-{index}")));
     let proxy = Proxy::start(&format!("127.0.0.1:{}", site.offset.port(9870)));
-    let through = [
-        ("dfs.namenode.http-address", proxy.address().to_owned()),
-        ("dfs.image.transfer.timeout", "300ms".to_owned()),
-    ];
-    let conf = site.configure("through", &through);
+    let through = ("dfs.namenode.http-address", proxy.address().to_owned());
+    let hurried = ("dfs.image.transfer.timeout", "300ms".to_owned());
+    let conf = site.configure("through", std::slice::from_ref(&through));
+    let hurried = site.configure("hurried", &[through, hurried]);
     // The image of nothing has some 400 bytes, the segment 30 KB; heads have some 200.
     for fault in [
         Fault::Refuse,
@@ -397,7 +420,7 @@ fn transfers_that_break() {
         Fault::Stall(0),
     ] {
         proxy.set(fault);
-        let output = once(&conf, &["-checkpoint", "force"]);
+        let output = once(&hurried, &["-checkpoint", "force"]);
         assert_eq!(output.status.code(), Some(1), "{fault:?}: {}", told(&output));
         assert_eq!(images(&site.second()).len(), 0, "{fault:?}");
         assert_eq!(images(&site.names()), [0], "{fault:?}");
@@ -407,7 +430,7 @@ fn transfers_that_break() {
     site.mkdirs(["/last".to_owned()]);
     // The image is there now; the segments are cut.
     proxy.set(Fault::Cut(250));
-    let output = once(&conf, &["-checkpoint", "force"]);
+    let output = once(&hurried, &["-checkpoint", "force"]);
     assert_eq!(output.status.code(), Some(1), "{}", told(&output));
     proxy.set(Fault::None);
     checkpoint(&conf);

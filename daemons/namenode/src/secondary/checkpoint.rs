@@ -6,7 +6,7 @@
 //! MD5, a segment of the same length after such an image.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use hdfs_disk::disk::{DiskLock, TEMPORARY_SUFFIX};
 use hdfs_disk::storage::{
-    CURRENT, FileName, IMAGE_LENGTH_MAX, NameFolders, NamenodeVersion, Recovered,
+    CURRENT, FileName, IMAGE_LENGTH_MAX, NameFolders, NamenodeVersion, Recovered, SEEN_TXID_PATH,
     SEGMENT_LENGTH_MAX, Segment, StorageError,
 };
 use hdfs_edge::daemon::Failure;
@@ -60,6 +60,15 @@ impl Secondary {
         let disks = settings.folders.iter().map(open).collect::<Result<Vec<_>, _>>()?;
         let folders = NameFolders::new(disks);
         let locks = folders.lock().map_err(|error| Failure::user(told(&error)))?;
+        for each in folders.disks() {
+            // Only those who log write it, and no secondary logs.
+            if each.exists(SEEN_TXID_PATH).map_err(disk)? {
+                return Err(Failure::user(format!(
+                    "{} ({key}) is the name folder of a namenode; name another one",
+                    each.label()
+                )));
+            }
+        }
         if format {
             for each in folders.disks() {
                 each.remove_folder(CURRENT)
@@ -84,7 +93,7 @@ impl Secondary {
     /// Whether the folders hold anything; what they hold must be this namenode's.
     fn compare(&self, theirs: &NamenodeVersion) -> Result<bool, Failure> {
         if !self.folders.is_formatted().map_err(storage)? {
-            return Ok(false);
+            return self.refuse_strangers().map(|()| false);
         }
         let mut notes = Vec::new();
         let version = self.folders.version(now(), &mut notes);
@@ -106,6 +115,25 @@ impl Secondary {
             theirs.storage_info(),
             theirs.block_pool_id,
         )))
+    }
+
+    /// Folders without a VERSION are taken over, and so must be empty but for half a VERSION.
+    fn refuse_strangers(&self) -> Result<(), Failure> {
+        for each in self.folders.disks() {
+            let entries = match each.list(CURRENT) {
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                entries => entries.map_err(disk)?,
+            };
+            if entries.iter().any(|entry| !entry.name.ends_with(TEMPORARY_SUFFIX)) {
+                return Err(Failure::user(format!(
+                    "{}/{CURRENT} ({}) holds files and no VERSION; name another folder, or empty \
+                     this one with secondarynamenode -format",
+                    each.label(),
+                    keys::DFS_NAMENODE_CHECKPOINT_DIR.name
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Makes one checkpoint and gives its transaction. That the namenode does not want the image
