@@ -345,7 +345,7 @@ fn folders_of_others_are_left_alone() {
     let site = Site::new();
     let _namenode = site.formatted();
     let other = Site::new();
-    other.formatted().stop();
+    ours::Daemon::format(&other.conf());
     let used = other.names();
     let conf =
         site.configure("wrong", &[("dfs.namenode.checkpoint.dir", used.display().to_string())]);

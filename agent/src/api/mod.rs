@@ -53,7 +53,8 @@ fn shown() -> Router<Arc<Board>> {
 /// The port or the socket cannot be had.
 pub async fn serve(config: &AgentConfig, board: Arc<Board>) -> Result<Serving, String> {
     let told = |error| format!("cannot listen on {}: {error}", config.listen);
-    let listener = std::net::TcpListener::bind(config.listen).map_err(told)?;
+    let listener = tokio::net::TcpListener::bind(config.listen).await;
+    let listener = listener.and_then(tokio::net::TcpListener::into_std).map_err(told)?;
     let path = &config.socket;
     let told = |error| format!("cannot listen on {}: {error}", path.display());
     let _ = std::fs::remove_file(path);

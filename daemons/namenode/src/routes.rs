@@ -18,7 +18,8 @@ use crate::{admin, checkpoint, datanodes};
 
 /// `ClientProtocol`.
 pub(crate) const CLIENT: &str = "org.apache.hadoop.hdfs.protocol.ClientProtocol";
-const DATANODE: &str = "org.apache.hadoop.hdfs.server.protocol.DatanodeProtocol";
+/// `DatanodeProtocol`.
+pub(crate) const DATANODE: &str = "org.apache.hadoop.hdfs.server.protocol.DatanodeProtocol";
 const NAMENODE: &str = "org.apache.hadoop.hdfs.server.protocol.NamenodeProtocol";
 const HA_SERVICE: &str = "org.apache.hadoop.ha.HAServiceProtocol";
 const USER_MAPPINGS: &str = "org.apache.hadoop.security.RefreshUserMappingsProtocol";

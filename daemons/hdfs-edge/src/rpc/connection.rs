@@ -273,7 +273,8 @@ impl Connection {
                 let queued = began.saturating_duration_since(self.clock.active.into_std());
                 let call = Call { user, peer, head, protocol, method, version, body };
                 let traced = self.shared.metrics.trace.begin(&call);
-                let taken = Taken { began, queued, traced };
+                let queued_us = u32::try_from(queued.as_micros()).unwrap_or(u32::MAX);
+                let taken = Taken { began, queued_us, place: None, traced };
                 let responder =
                     Responder::new(Arc::clone(&self.link), &call.head, cost, held, taken);
                 self.shared.service.call(call, responder);

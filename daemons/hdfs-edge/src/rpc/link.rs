@@ -1,6 +1,7 @@
 //! What a connection shares with those who answer its calls: one output buffer, and the waker of
 //! the task that empties it. Hundreds of late replies cost one wake.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -162,10 +163,6 @@ pub struct Responder {
     /// The call's bytes stay on the account until it is answered.
     _held: Option<Held>,
     taken: Taken,
-    /// The method's place in the server's counters.
-    place: Option<usize>,
-    /// The class of the exception it is answered with.
-    failure: Option<&'static str>,
 }
 
 /// How a call came.
@@ -173,8 +170,10 @@ pub struct Responder {
 pub(super) struct Taken {
     /// When it was handed over.
     pub(super) began: Instant,
-    /// How long it had waited then.
-    pub(super) queued: Duration,
+    /// How long it had waited then, in microseconds.
+    pub(super) queued_us: u32,
+    /// The method's place in the server's counters, from 1: responders wait by the thousand.
+    pub(super) place: Option<NonZeroU32>,
     /// Whether its answer is logged.
     pub(super) traced: Option<Box<Traced>>,
 }
@@ -193,19 +192,19 @@ impl Responder {
             client_id: head.client_id.clone(),
             ..CallHeader::default()
         };
-        Self { link: Some(link), head, cost, _held: held, taken, place: None, failure: None }
+        Self { link: Some(link), head, cost, _held: held, taken }
     }
 
     /// Tells which of the server's methods it is ([`Metrics::of_methods`]).
     pub fn counts_as(&mut self, place: usize) {
-        self.place = Some(place);
+        self.taken.place = u32::try_from(place + 1).ok().and_then(NonZeroU32::new);
     }
 
     /// Answers the call.
     pub fn send<M: Message>(mut self, result: Result<M, Fault>) {
         match result {
             Ok(message) => {
-                wake(self.finish(|head, output| encode_success(head, &message, output)));
+                wake(self.finish(None, |head, output| encode_success(head, &message, output)));
             }
             Err(fault) => self.fail(&fault),
         }
@@ -228,7 +227,10 @@ impl Responder {
     pub fn send_all(replies: impl IntoIterator<Item = (Bytes, Self)>) {
         let mut wakers = Vec::new();
         for (prepared, mut responder) in replies {
-            wakers.extend(responder.finish(|_, output| output.extend_from_slice(&prepared)));
+            let append = |_: &CallHeader, output: &mut BytesMut| {
+                output.extend_from_slice(&prepared);
+            };
+            wakers.extend(responder.finish(None, append));
         }
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -237,21 +239,27 @@ impl Responder {
         if let Some(link) = &self.link {
             Metrics::add(&link.metrics.faults, 1);
         }
-        self.failure = Some(fault.exception.class_name());
-        wake(self.finish(|head, output| encode_fault(head, fault, output)));
+        let class = Some(fault.exception.class_name());
+        wake(self.finish(class, |head, output| encode_fault(head, fault, output)));
     }
 
-    fn finish(&mut self, append: impl FnOnce(&CallHeader, &mut BytesMut)) -> Option<Waker> {
+    /// Answers; `failure` is the class of the exception, if it is one.
+    fn finish(
+        &mut self,
+        failure: Option<&'static str>,
+        append: impl FnOnce(&CallHeader, &mut BytesMut),
+    ) -> Option<Waker> {
         let link = self.link.take()?;
         let (waker, sent) = link.finish(self.cost, |output| append(&self.head, output));
         let course = Course {
-            queued: self.taken.queued,
+            queued: Duration::from_micros(self.taken.queued_us.into()),
             processed: self.taken.began.elapsed(),
             received: self.cost,
             sent: sent as u64,
-            failure: self.failure,
+            failure,
         };
-        link.metrics.answered(self.place, course);
+        let place = self.taken.place.map(|place| place.get() as usize - 1);
+        link.metrics.answered(place, course);
         if let Some(traced) = &self.taken.traced {
             traced.end(&self.head, course);
         }
