@@ -222,7 +222,7 @@ job "agent" {
         data            = <<-EOT
         cluster   = "${var.cluster}"
         state_dir = "${local.folder}/agent/host"
-        telemetry { listen = "127.0.0.1:${9180 + var.port_offset}" }
+        telemetry { listen = "${var.bind}:${9180 + var.port_offset}" }
         consul {
           address = "${var.consul_address}"
           ${local.token}

@@ -252,7 +252,7 @@ job "datanode" {
         data            = <<-EOT
         cluster   = "${var.cluster}"
         state_dir = "${local.folder}/agent/datanode"
-        telemetry { listen = "127.0.0.1:${9182 + var.port_offset}" }
+        telemetry { listen = "${var.bind}:${9182 + var.port_offset}" }
         consul {
           address = "${var.consul_address}"
           ${local.token}

@@ -264,7 +264,7 @@ job "grafana" {
         data            = <<-EOT
         cluster   = "${var.cluster}"
         state_dir = "${local.folder}/agent/grafana"
-        telemetry { listen = "127.0.0.1:${9185 + var.port_offset}" }
+        telemetry { listen = "${var.bind}:${9185 + var.port_offset}" }
         consul {
           address = "${var.consul_address}"
           ${local.token}

@@ -271,7 +271,7 @@ job "namenode" {
         data            = <<-EOT
         cluster   = "${var.cluster}"
         state_dir = "${local.folder}/agent/namenode"
-        telemetry { listen = "127.0.0.1:${9181 + var.port_offset}" }
+        telemetry { listen = "${var.bind}:${9181 + var.port_offset}" }
         consul {
           address = "${var.consul_address}"
           ${local.token}

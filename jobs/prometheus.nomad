@@ -259,7 +259,7 @@ job "prometheus" {
         data            = <<-EOT
         cluster   = "${var.cluster}"
         state_dir = "${local.folder}/agent/prometheus"
-        telemetry { listen = "127.0.0.1:${9184 + var.port_offset}" }
+        telemetry { listen = "${var.bind}:${9184 + var.port_offset}" }
         consul {
           address = "${var.consul_address}"
           ${local.token}

@@ -148,6 +148,7 @@ locals {
   ours     = "\"$${env.HOWDAH_BIN}\", \"secondarynamenode\", \"--conf\", \"$${conf_dir}\""
   java     = "\"${var.hadoop_home}/bin/hdfs\", \"--config\", \"$${conf_dir}\", \"secondarynamenode\""
   command  = var.hadoop_home == "" ? local.ours : local.java
+  health   = var.hadoop_home == "" ? "healthz" : "jmx"
   howdah   = var.artifact == "" ? var.howdah : "${NOMAD_TASK_DIR}/${var.howdah}"
   folder   = "${var.data_path}/${var.cluster}"
   namenode = var.namenode_host != "" ? var.namenode_host : "${var.service_prefix}namenode.service.${var.consul_domain}"
@@ -266,7 +267,7 @@ job "secondarynamenode" {
         data            = <<-EOT
         cluster   = "${var.cluster}"
         state_dir = "${local.folder}/agent/secondarynamenode"
-        telemetry { listen = "127.0.0.1:${9183 + var.port_offset}" }
+        telemetry { listen = "${var.bind}:${9183 + var.port_offset}" }
         consul {
           address = "${var.consul_address}"
           ${local.token}
@@ -281,7 +282,7 @@ job "secondarynamenode" {
         unit "secondarynamenode" {
           command  = [${local.command}]
           stop     = { timeout = "${var.stop_timeout}" }
-          ready    = { http = "http://127.0.0.1:${9868 + var.port_offset}/jmx" }
+          ready    = { http = "http://127.0.0.1:${9868 + var.port_offset}/${local.health}" }
           wait_for = { service = "${var.service_prefix}namenode", timeout = "5m" }
           file "core-site.xml" {}
           file "hdfs-site.xml" {}
@@ -291,7 +292,7 @@ job "secondarynamenode" {
             tags = ["http"]
             meta = { cluster = "${var.cluster}", generation = "$${generation}" }
             checks = {
-              http       = { url = "http://127.0.0.1:${9868 + var.port_offset}/jmx", interval = "5s" }
+              http       = { url = "http://127.0.0.1:${9868 + var.port_offset}/${local.health}", interval = "5s" }
               supervisor = { ttl = "30s" }
             }
             maintenance_on_restart = true

@@ -244,7 +244,7 @@ job "spark-history" {
         data            = <<-EOT
         cluster   = "${var.cluster}"
         state_dir = "${local.folder}/agent/spark-history"
-        telemetry { listen = "127.0.0.1:${9188 + var.port_offset}" }
+        telemetry { listen = "${var.bind}:${9188 + var.port_offset}" }
         consul {
           address = "${var.consul_address}"
           ${local.token}

@@ -273,7 +273,7 @@ job "yarn" {
         data            = <<-EOT
         cluster   = "${var.cluster}"
         state_dir = "${local.folder}/agent/resourcemanager"
-        telemetry { listen = "127.0.0.1:${9186 + var.port_offset}" }
+        telemetry { listen = "${var.bind}:${9186 + var.port_offset}" }
         consul {
           address = "${var.consul_address}"
           ${local.token}
@@ -432,7 +432,7 @@ job "yarn" {
         data            = <<-EOT
         cluster   = "${var.cluster}"
         state_dir = "${local.folder}/agent/nodemanager"
-        telemetry { listen = "127.0.0.1:${9187 + var.port_offset}" }
+        telemetry { listen = "${var.bind}:${9187 + var.port_offset}" }
         consul {
           address = "${var.consul_address}"
           ${local.token}

@@ -82,6 +82,15 @@ fn an_edited_key_is_taken_up_without_a_restart() {
         (all == ("2".to_owned(), "1".to_owned()) && level.contains("debug")).then_some(())
     });
 
+    cluster.set("conf/hdfs/hdfs-site.xml/howdah.rpc.trace", "getFileInfo");
+    wait::until("a call in the log", PATIENCE, || {
+        common::runtime().block_on(common::native(&cluster.uri()).get_file_info("/")).ok()?;
+        let log = std::fs::read_to_string(cluster.log_path()).expect("a log");
+        let line = log.lines().find(|line| line.contains("rpc_trace"))?;
+        assert!(line.contains("getFileInfo") && line.contains("outcome=\"ok\""), "{line}");
+        Some(())
+    });
+
     let folder = |name: &str| cluster.data().join(name);
     let both = format!("{},{}", folder("datanode-1").display(), folder("more").display());
     cluster.set("conf/hdfs/@host/datanode-1/hdfs-site.xml/dfs.datanode.data.dir", &both);

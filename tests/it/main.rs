@@ -21,6 +21,7 @@ mod oracle_client;
 mod oracle_disk;
 mod oracle_shell;
 mod rollout;
+mod secondary;
 mod stack;
 mod tidy;
 mod vault;

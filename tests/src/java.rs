@@ -18,6 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The main classes.
 const NAMENODE: &str = "org.apache.hadoop.hdfs.server.namenode.NameNode";
 const DATANODE: &str = "org.apache.hadoop.hdfs.server.datanode.DataNode";
+const SECONDARY: &str = "org.apache.hadoop.hdfs.server.namenode.SecondaryNameNode";
 
 /// Properties in the order they are written.
 pub type Properties = Vec<(String, String)>;
@@ -140,6 +141,19 @@ impl Daemon {
         self.guard.signal(Signal::SIGTERM);
         let _ = self.guard.wait(Duration::from_secs(20));
     }
+}
+
+/// Runs a command of the SecondaryNameNode to its end; what it logged.
+///
+/// # Panics
+/// When it fails.
+pub fn secondary(hadoop: &Hadoop, conf: &Path, words: &[&str]) -> String {
+    let output = command(hadoop, conf, "-Xmx256m", SECONDARY).args(words).output();
+    let output = output.expect("java starts");
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(output.status.success(), "SecondaryNameNode {words:?}: {said}");
+    said
 }
 
 fn command(hadoop: &Hadoop, conf: &Path, memory: &str, class: &str) -> Command {

@@ -1,10 +1,14 @@
-//! What the agent shows on loopback HTTP, and takes from its unix socket.
+//! What the agent shows over HTTP, and takes from its unix socket.
 //!
-//! The port only shows: `/healthz`, `/metrics`, `/v1/status`. Commands (`/v1/restart`,
-//! `/v1/rollback`, `/v1/freeze`, `/v1/thaw`) come by the socket, which only its owner may open.
+//! The port only shows, to whoever reaches it: `/healthz`, `/metrics`, `/v1/status`. None of them
+//! holds the value of a secret, nor of a property that looks like one; paths in Vault they do. It
+//! is on loopback unless configured otherwise, for a Prometheus on another host. Commands
+//! (`/v1/restart`, `/v1/rollback`, `/v1/freeze`, `/v1/thaw`) come by the socket, which only its
+//! owner may open.
 
 pub mod client;
 
+use std::future::pending;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
@@ -13,6 +17,7 @@ use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use hdfs_edge::http;
 use tokio::task::JoinHandle;
 
 use crate::config::AgentConfig;
@@ -45,16 +50,11 @@ fn shown() -> Router<Arc<Board>> {
 /// Starts serving. The caller holds the agent's lock, so a socket that is there is a dead one's.
 ///
 /// # Errors
-/// The port or the socket cannot be had, or the port would be open to others.
+/// The port or the socket cannot be had.
 pub async fn serve(config: &AgentConfig, board: Arc<Board>) -> Result<Serving, String> {
-    if !config.listen.ip().is_loopback() {
-        return Err(format!(
-            "telemetry.listen = {}: a loopback address is accepted",
-            config.listen
-        ));
-    }
     let told = |error| format!("cannot listen on {}: {error}", config.listen);
-    let listener = tokio::net::TcpListener::bind(config.listen).await.map_err(told)?;
+    let listener = tokio::net::TcpListener::bind(config.listen).await;
+    let listener = listener.and_then(tokio::net::TcpListener::into_std).map_err(told)?;
     let path = &config.socket;
     let told = |error| format!("cannot listen on {}: {error}", path.display());
     let _ = std::fs::remove_file(path);
@@ -70,7 +70,8 @@ pub async fn serve(config: &AgentConfig, board: Arc<Board>) -> Result<Serving, S
     let private = shown().merge(commands).with_state(board);
     let tasks = vec![
         tokio::spawn(async move {
-            let _ = axum::serve(listener, public).await;
+            // Strangers may come: their number and their time are bounded.
+            let _ = http::serve(listener, public, http::Bounds::default(), pending()).await;
         }),
         tokio::spawn(async move {
             let _ = axum::serve(socket, private).await;

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use hdfs_edge::daemon::Failure;
+use namenode::secondary::Action;
 
 use super::Log;
 
 /// Words of Hadoop's daemons that have a single dash there.
-const SINGLE_DASH: &[&str] = &["format", "force", "nonInteractive", "conf", "log"];
+const SINGLE_DASH: &[&str] =
+    &["format", "force", "nonInteractive", "checkpoint", "geteditsize", "conf", "log", "help"];
 
 #[derive(Debug, Args)]
 pub(super) struct Common {
@@ -55,10 +57,33 @@ pub(super) struct DatanodeArguments {
     common: Common,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct SecondaryArguments {
+    #[command(flatten)]
+    common: Common,
+    /// Make a checkpoint if there are enough transactions, or in any case, and end
+    #[arg(long, value_name = "force", num_args = 0..=1, default_missing_value = "due",
+          hide_possible_values = true, conflicts_with = "geteditsize")]
+    checkpoint: Option<When>,
+    /// Print how many transactions are in no image, and end
+    #[arg(long)]
+    geteditsize: bool,
+    /// Empty the checkpoint folders before
+    #[arg(long, conflicts_with = "geteditsize")]
+    format: bool,
+}
+
+/// When `-checkpoint` makes one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum When {
+    Due,
+    Force,
+}
+
 /// Turns `-format` and its like behind a daemon's verb into `--format`.
 pub(super) fn undash(words: &mut [OsString]) {
     let Some(verb) = words.get(1).and_then(|word| word.to_str()) else { return };
-    if !matches!(verb, "namenode" | "datanode") {
+    if !matches!(verb, "namenode" | "datanode" | "secondarynamenode") {
         return;
     }
     for word in &mut words[2..] {
@@ -84,6 +109,17 @@ pub(super) fn namenode(arguments: NamenodeArguments) -> Result<(), Failure> {
 pub(super) fn datanode(arguments: &DatanodeArguments) -> Result<(), Failure> {
     let conf = arguments.common.conf("datanode")?;
     datanode::run(datanode::Options { conf, log: arguments.common.log.into() })
+}
+
+pub(super) fn secondary(arguments: &SecondaryArguments) -> Result<(), Failure> {
+    let conf = arguments.common.conf("secondarynamenode")?;
+    let action = match arguments.checkpoint {
+        Some(when) => Action::Checkpoint { force: when == When::Force },
+        None if arguments.geteditsize => Action::EditLogSize,
+        None => Action::Serve,
+    };
+    let (format, log) = (arguments.format, arguments.common.log.into());
+    namenode::secondary::run(namenode::secondary::Options { conf, action, format, log })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What a user types, and the exit code that answers.
 //!
 //! `howdah`'s own verbs are parsed by clap. Hadoop's verbs keep Hadoop's single-dash words:
-//! `namenode` and `datanode` through a small shim, `dfs`, `dfsadmin` and `getconf` by their own
+//! the daemons through a small shim, `dfs`, `dfsadmin` and `getconf` by their own
 //! parsers, since their words are not options but a language. Called as `hdfs`, the same verbs.
 
 mod agent;
@@ -67,6 +67,9 @@ enum Verb {
     Namenode(daemons::NamenodeArguments),
     /// Run a datanode in the foreground
     Datanode(daemons::DatanodeArguments),
+    /// Run a secondary namenode in the foreground, or make one checkpoint
+    #[command(name = "secondarynamenode")]
+    Secondary(daemons::SecondaryArguments),
     /// Write configuration files from environment variables (FILE.EXT_key=value)
     Envtoconf(envtoconf::Arguments),
     /// Work with files, as `hdfs dfs` does (see `howdah dfs -help`)
@@ -153,11 +156,33 @@ pub fn main() -> i32 {
     if words.get(1).is_some_and(|word| word == process::KEEP_VERB) {
         return process::keep(&words[2..]);
     }
+    end_when_nobody_reads();
     daemons::undash(&mut words);
     match Cli::try_parse_from(&words) {
         Ok(cli) => run(cli.verb),
         Err(error) => complain(&error),
     }
+}
+
+/// What a shell calls the end by SIGPIPE: 128 and the signal's number.
+const EXIT_NOBODY_READS: i32 = 141;
+
+/// Ends a verb quietly whose reader has gone (`howdah diff | head -1`), as other tools end. The
+/// standard library panics there; to let SIGPIPE through would end daemons that lose a peer.
+fn end_when_nobody_reads() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let payload = panic.payload();
+        let text = payload.downcast_ref::<String>().map(String::as_str);
+        if text.is_some_and(|text| text.starts_with("failed printing to") && is_broken(text)) {
+            std::process::exit(EXIT_NOBODY_READS);
+        }
+        report(panic);
+    }));
+}
+
+fn is_broken(text: &str) -> bool {
+    text.contains(&std::io::Error::from_raw_os_error(nix::libc::EPIPE).to_string())
 }
 
 fn run(verb: Verb) -> i32 {
@@ -177,6 +202,7 @@ fn run(verb: Verb) -> i32 {
         Verb::Kv(verb) => kv::run(&verb),
         Verb::Namenode(arguments) => report(daemons::namenode(arguments)),
         Verb::Datanode(arguments) => report(daemons::datanode(&arguments)),
+        Verb::Secondary(arguments) => report(daemons::secondary(&arguments)),
         Verb::Envtoconf(arguments) => report(envtoconf::run(&arguments)),
         Verb::Dfs(words) => words.run(dfs::run),
         Verb::Dfsadmin(words) => words.run(dfsadmin::run),

@@ -125,15 +125,21 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// A whole number within bounds.
+    /// Whether somebody wrote that name, right or wrong.
+    pub fn has(&self, name: &str) -> bool {
+        self.items.iter().any(|item| item.name == name)
+    }
+
+    /// A whole number within bounds, or a text of one, as `"${env.NAME}"` gives it.
     pub fn number(&mut self, name: &'static str, least: u64, most: u64) -> Option<u64> {
-        self.typed(name, &format!("a whole number from {least} to {most}"), |value| match value {
-            Value::Number(number) if number.fract() == 0.0 && *number >= 0.0 => {
-                // Checked above: whole, and the bounds fit an f64 where they matter.
-                let number = *number as u64;
-                (least..=most).contains(&number).then_some(number)
-            }
-            _ => None,
+        self.typed(name, &format!("a whole number from {least} to {most}"), |value| {
+            let number = match value {
+                // Checked here: whole, and the bounds fit an f64 where they matter.
+                Value::Number(number) if number.fract() == 0.0 && *number >= 0.0 => *number as u64,
+                Value::Text(text) => text.trim().parse().ok()?,
+                _ => return None,
+            };
+            (least..=most).contains(&number).then_some(number)
         })
     }
 

@@ -429,10 +429,10 @@ fn service(name: String, mut fields: Fields<'_>) -> ServiceConfig {
         }
         table.finish();
     }
-    let port = fields.number("port", 1, 65_535);
-    if port.is_none() {
+    if !fields.has("port") {
         fields.complain(fields.place(), "a service needs port = NUMBER");
     }
+    let port = fields.number("port", 1, 65_535);
     let service = ServiceConfig {
         port: port.map_or(0, |port| port as u16),
         address: fields.text("address"),

@@ -232,3 +232,30 @@ fn the_freeze_stands_with_what_it_holds_back() {
     assert_eq!(key(own), "agent/c/freeze");
     assert_eq!(key(&format!("{own}layer \"all\" {{ kv = \"prod/\" }}\n")), "prod/@freeze");
 }
+
+/// A port that Nomad or the environment chose comes as text.
+#[test]
+fn numbers_may_be_texts() {
+    let mut scope = scope();
+    scope.env.insert("NOMAD_PORT_rpc".to_owned(), "8020".to_owned());
+    scope.env.insert("NOMAD_PORT_odd".to_owned(), "http".to_owned());
+    let port =
+        |value: &str| format!("unit \"u\" {{\n  service \"s\" {{\n    port = {value}\n  }}\n}}\n");
+    for value in ["8020", "\"8020\"", "\"${env.NOMAD_PORT_rpc}\""] {
+        let config = load_text("a.hcl", &port(value), &scope).unwrap();
+        assert_eq!(config.units[0].services[0].port, 8020, "{value}");
+    }
+    let accepted = "a whole number from 1 to 65535 is accepted";
+    for (value, shown) in [
+        ("\"${env.NOMAD_PORT_odd}\"", "\"http\""),
+        ("\"70000\"", "\"70000\""),
+        ("\"\"", "\"\""),
+        ("true", "a truth value"),
+    ] {
+        let problems = load_text("a.hcl", &port(value), &scope).unwrap_err();
+        let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(told, [format!("a.hcl:3: port is {shown}; {accepted}")], "{value}");
+    }
+    let missing = load_text("a.hcl", "unit \"u\" {\n  service \"s\" {}\n}\n", &scope);
+    assert!(missing.unwrap_err()[0].to_string().contains("a service needs port = NUMBER"));
+}

@@ -31,7 +31,8 @@ const SERVICE: &str = "DataNode";
 /// Registers all beans.
 pub(crate) fn register(registry: &Registry, shown: Shown) {
     registry.register(move || {
-        vec![shown.info(), shown.dataset(), shown.activity(), shown.rpc_activity()]
+        let [rpc, rpc_detailed] = shown.rpc.beans(SERVICE, shown.ipc_port);
+        vec![shown.info(), shown.dataset(), shown.activity(), rpc, rpc_detailed]
     });
 }
 
@@ -126,15 +127,5 @@ impl Shown {
             .with("WriteBlockOpNumOps", counters.writes.count())
             .with("WriteBlockOpAvgTime", counters.writes.mean_millis())
             .with("DataNodeActiveXceiversCount", self.transfers.count())
-    }
-
-    fn rpc_activity(&self) -> Bean {
-        let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-        Bean::new(SERVICE, format!("RpcActivityForPort{}", self.ipc_port))
-            .with("tag.port", self.ipc_port.to_string())
-            .with("ReceivedBytes", read(&self.rpc.received_bytes))
-            .with("SentBytes", read(&self.rpc.sent_bytes))
-            .with("RpcProcessingTimeNumOps", read(&self.rpc.calls))
-            .with("NumOpenConnections", read(&self.rpc.connections_open))
     }
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use hdfs_core::datanode::Block;
 use hdfs_edge::groups;
 use hdfs_edge::reconfiguration::{self, Reconfiguration};
-use hdfs_edge::rpc::{Call, Responder, Service};
+use hdfs_edge::rpc::{Call, Metrics, Responder, Service};
 use hdfs_wire::proto::hdfs::{
     DatanodeLocalInfoProto, DatanodeVolumeInfoProto, ExtendedBlockProto,
     GetBalancerBandwidthResponseProto, GetDatanodeInfoResponseProto,
@@ -48,8 +48,31 @@ pub(crate) struct Ipc {
     pub(crate) owner: String,
 }
 
+/// The methods, for their counters.
+const METHODS: [&str; 11] = [
+    "getReplicaVisibleLength",
+    "getDatanodeInfo",
+    "getVolumeReport",
+    "getBalancerBandwidth",
+    "triggerBlockReport",
+    "shutdownDatanode",
+    "startReconfiguration",
+    "getReconfigurationStatus",
+    "listReconfigurableProperties",
+    "initReplicaRecovery",
+    "updateReplicaUnderRecovery",
+];
+
+/// Counters of the IPC port.
+pub(crate) fn metrics() -> Metrics {
+    Metrics::of_methods(METHODS)
+}
+
 impl Service for Ipc {
-    fn call(&self, call: Call, responder: Responder) {
+    fn call(&self, call: Call, mut responder: Responder) {
+        if let Some(place) = METHODS.iter().position(|name| *name == &*call.method) {
+            responder.counts_as(place);
+        }
         match (&*call.protocol, &*call.method) {
             (CLIENT_DATANODE, _) => self.client_call(&call, responder),
             (reconfiguration::PROTOCOL, _) => self.reconfigure(&call, responder),

@@ -20,7 +20,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use crate::actor::{self, Actor};
 use crate::beans::{self, Shown};
 use crate::counters::Counters;
-use crate::ipc::Ipc;
+use crate::ipc::{self, Ipc};
 use crate::link::{self, Link};
 use crate::orders::Orders;
 use crate::recovery::Recoverer;
@@ -286,7 +286,8 @@ impl Serving {
         );
         let timing = self.follow(&store, &transfers, &datanode_uuid);
         let (wishes, wished) = mpsc::channel(WISHES_MAX);
-        let (admin_stop, rpc) = (Arc::new(Notify::new()), Arc::new(Metrics::default()));
+        let (admin_stop, rpc) = (Arc::new(Notify::new()), Arc::new(ipc::metrics()));
+        rpc::follow_trace(&rpc, &self.live);
         let ipc = Ipc {
             store: Arc::clone(&store),
             transfers: Arc::clone(&transfers),

@@ -69,6 +69,8 @@ pub enum Value {
     Text(String),
     /// Yes or no; not shown to Prometheus.
     Flag(bool),
+    /// Several texts; not shown to Prometheus.
+    Texts(Vec<String>),
 }
 
 impl From<u64> for Value {
@@ -109,6 +111,11 @@ impl From<bool> for Value {
 impl From<String> for Value {
     fn from(value: String) -> Self {
         Self::Text(value)
+    }
+}
+impl From<Vec<String>> for Value {
+    fn from(value: Vec<String>) -> Self {
+        Self::Texts(value)
     }
 }
 impl From<&str> for Value {
@@ -219,7 +226,7 @@ impl Registry {
                 let number = match value {
                     Value::Integer(number) => number.to_string(),
                     Value::Float(number) => number.to_string(),
-                    Value::Text(_) | Value::Flag(_) => continue,
+                    Value::Text(_) | Value::Flag(_) | Value::Texts(_) => continue,
                 };
                 let (name, labels) = name_of(bean, attribute);
                 let legal = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
@@ -248,6 +255,7 @@ fn value_json(value: &Value) -> serde_json::Value {
         Value::Float(number) => json!(number),
         Value::Text(text) => json!(text),
         Value::Flag(flag) => json!(flag),
+        Value::Texts(texts) => json!(texts),
     }
 }
 

@@ -21,15 +21,16 @@ pub(crate) fn register(registry: &Registry, server: &Arc<Server>) {
     let server = server.clone();
     registry.register(move || {
         let snapshot = Snapshot::take(&server);
+        let [rpc, rpc_detailed] = server.rpc_metrics.beans("NameNode", server.rpc_address.port());
         vec![
             namesystem(&server, &snapshot),
             namesystem_state(&snapshot),
             info(&server, &snapshot),
             status(&server),
             activity(&server),
-            rpc(&server),
-            rpc_detailed(&server),
-            memory(),
+            rpc,
+            rpc_detailed,
+            memory("NameNode"),
         ]
     });
 }
@@ -261,7 +262,7 @@ fn status(server: &Server) -> Bean {
 }
 
 fn activity(server: &Server) -> Bean {
-    let count = |method| server.activity.count(method);
+    let count = |method| routes::calls(&server.rpc_metrics, method);
     let deletes = count("delete");
     Bean::new("NameNode", "NameNodeActivity")
         .with("CreateFileOps", count("create"))
@@ -280,43 +281,12 @@ fn activity(server: &Server) -> Bean {
         .with("TransactionsNumOps", server.journal.transactions.value())
         .with("SyncsNumOps", server.journal.syncs.count())
         .with("SyncsAvgTime", server.journal.syncs.mean_millis())
-        .with("TotalFileOps", total(server, routes::CLIENT))
-}
-
-fn total(server: &Server, protocol: &str) -> u64 {
-    server.activity.of(protocol).map(|(_, timing)| timing.count()).sum()
-}
-
-fn rpc(server: &Server) -> Bean {
-    let calls = total(server, routes::CLIENT) + total(server, routes::DATANODE);
-    Bean::new("NameNode", format!("RpcActivityForPort{}", server.rpc_address.port()))
-        .with("tag.port", server.rpc_address.port().to_string())
-        .with("RpcProcessingTimeNumOps", calls)
-        .with("RpcQueueTimeNumOps", calls)
-        .with("NumOpenConnections", server.open_connections())
-        .with("CallQueueLength", 0_u64)
-}
-
-fn rpc_detailed(server: &Server) -> Bean {
-    let port = server.rpc_address.port();
-    let mut bean = Bean::new("NameNode", format!("RpcDetailedActivityForPort{port}"));
-    for protocol in [routes::CLIENT, routes::DATANODE] {
-        for (method, timing) in server.activity.of(protocol) {
-            if timing.count() > 0 {
-                let mut name = method.to_owned();
-                name[..1].make_ascii_uppercase();
-                bean = bean
-                    .with(format!("{name}NumOps"), timing.count())
-                    .with(format!("{name}AvgTime"), timing.mean_millis());
-            }
-        }
-    }
-    bean
+        .with("TotalFileOps", routes::client_calls(&server.rpc_metrics))
 }
 
 /// What a Java process would show of its heap: here the resident memory.
-fn memory() -> Bean {
-    Bean::new("NameNode", "JvmMetrics")
+pub(crate) fn memory(service: &'static str) -> Bean {
+    Bean::new(service, "JvmMetrics")
         .with("MemHeapUsedM", resident_bytes() / (1 << 20))
         .with("ThreadsRunnable", threads())
 }

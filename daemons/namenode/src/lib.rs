@@ -17,6 +17,7 @@ mod process;
 mod racks;
 mod reload;
 mod routes;
+pub mod secondary;
 mod server;
 mod settings;
 mod transfer;

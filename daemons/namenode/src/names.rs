@@ -140,11 +140,7 @@ impl Names {
             version: recovered.version.clone(),
             locks: Mutex::new(locks),
             first,
-            retention: Retention {
-                images: settings.images_retained,
-                extra_transactions: settings.extra_transactions_retained,
-                extra_segments_max: settings.extra_segments_retained,
-            },
+            retention: settings.retention,
             image: Mutex::new((recovered.image_txid, made)),
             segment: AtomicU64::new(first_txid),
             saving: Arc::default(),
@@ -313,7 +309,7 @@ impl Names {
 }
 
 /// Bytes gathered before they are written to an image.
-const IMAGE_BUFFER_LENGTH: usize = 1 << 20;
+pub(crate) const IMAGE_BUFFER_LENGTH: usize = 1 << 20;
 
 /// Whether a folder holds anything a format would destroy.
 fn holds_something(folders: &NameFolders) -> Result<bool, Failure> {
@@ -328,7 +324,11 @@ fn holds_something(folders: &NameFolders) -> Result<bool, Failure> {
     Ok(false)
 }
 
-fn replay(
+/// The namespace of an image and the segments after it.
+///
+/// # Errors
+/// Exit code 2: damage, or an operation that cannot be applied.
+pub(crate) fn replay(
     config: &Config,
     folders: &NameFolders,
     recovered: &Recovered,
@@ -361,11 +361,11 @@ fn modified(path: &Path) -> u64 {
     since.map_or_else(now, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
-fn hex(digest: [u8; 16]) -> String {
+pub(crate) fn hex(digest: [u8; 16]) -> String {
     format!("{:032x}", u128::from_be_bytes(digest))
 }
 
-fn unhex(text: &str) -> Option<[u8; 16]> {
+pub(crate) fn unhex(text: &str) -> Option<[u8; 16]> {
     let digits = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     if !digits {
         return None;

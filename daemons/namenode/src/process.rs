@@ -26,7 +26,7 @@ use crate::datanodes::Maps;
 use crate::journal::{self, Journal};
 use crate::names::{DiskFactory, Names};
 use crate::racks::Racks;
-use crate::routes::{Activity, Routes};
+use crate::routes::{self, Routes};
 use crate::server::{Server, now};
 use crate::settings::Settings;
 use crate::waiting::Waiting;
@@ -43,7 +43,7 @@ const BLOCKING_THREADS_MAX: usize = 16;
 const STACK_SIZE: usize = 512 << 10;
 
 /// How long open calls and pages are given at the end.
-const GRACE: Duration = Duration::from_millis(200);
+pub(crate) const GRACE: Duration = Duration::from_millis(200);
 
 /// A namenode at work.
 pub struct Running {
@@ -100,13 +100,12 @@ impl Running {
             groups,
             waiting: Waiting::default(),
             racks: Racks::new(settings.rack_script.clone()),
-            activity: Activity::default(),
             names,
             health: Health::default(),
             started: now(),
             rpc_address: address(&sockets.rpc)?,
             http_address: address(&sockets.http)?,
-            rpc_metrics: Arc::new(rpc::Metrics::default()),
+            rpc_metrics: Arc::new(routes::metrics()),
             maps: Mutex::new(Maps::new(&live.get())),
             reconfiguration: Reconfiguration::new(live.clone()),
             live,
@@ -290,7 +289,8 @@ async fn failed(failure: &mut signal::Receiver<Option<String>>) -> String {
     }
 }
 
-fn runtime() -> Result<Runtime, Failure> {
+/// Threads for sockets and timers.
+pub(crate) fn runtime() -> Result<Runtime, Failure> {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores.clamp(2, WORKERS_MAX))

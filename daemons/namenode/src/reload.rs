@@ -58,6 +58,7 @@ pub(crate) fn register(server: &Arc<Server>) {
         let (server, config) = (of_core.clone(), Arc::clone(config));
         Ok(Box::new(move || take_limits(&server, &config)))
     });
+    hdfs_edge::rpc::follow_trace(&server.rpc_metrics, &server.live);
     let of_hosts = Arc::downgrade(server);
     let hosts = [&keys::DFS_HOSTS, &keys::DFS_HOSTS_EXCLUDE];
     server.live.on_reload_of(hosts, move |config| prepare_hosts(&of_hosts, config));

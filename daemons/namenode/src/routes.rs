@@ -8,11 +8,9 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
-use std::time::Instant;
 
 use hdfs_core::namenode::Namenode as Core;
-use hdfs_edge::metrics::Timing;
-use hdfs_edge::rpc::{Call, Responder, Service};
+use hdfs_edge::rpc::{Call, Metrics, Responder, Service};
 use hdfs_wire::{Exception, Fault};
 
 use crate::server::{Received, Server};
@@ -244,7 +242,7 @@ const CLIENT_ROWS: &[Row] = rows! {
     read "getHAServiceState" Core::get_ha_service_state;
 };
 
-/// A row's place in [`Activity`], and what it does.
+/// A row's place in the server's counters, and what it does.
 #[derive(Clone, Copy)]
 struct Route {
     index: usize,
@@ -280,62 +278,45 @@ fn find(protocol: &str, method: &str) -> Result<Route, Fault> {
     })
 }
 
-/// How often each method was called, and how long a worker was busy with it.
-pub(crate) struct Activity(Vec<Timing>);
-
-impl Default for Activity {
-    fn default() -> Self {
-        Self(all_rows().map(|_| Timing::default()).collect())
-    }
+/// Counters of the RPC port, a place for each row.
+pub(crate) fn metrics() -> Metrics {
+    Metrics::of_methods(all_rows().map(|(_, row)| row.method))
 }
 
-impl Activity {
-    /// Each method of a protocol with its counts.
-    pub(crate) fn of<'a>(
-        &'a self,
-        protocol: &'a str,
-    ) -> impl Iterator<Item = (&'static str, &'a Timing)> {
-        all_rows()
-            .zip(&self.0)
-            .filter(move |((candidate, _), _)| *candidate == protocol)
-            .map(|((_, row), timing)| (row.method, timing))
-    }
+/// How often a client's method was called.
+pub(crate) fn calls(metrics: &Metrics, method: &str) -> u64 {
+    find(CLIENT, method).map_or(0, |route| metrics.calls_at(route.index))
+}
 
-    /// How often a client's method was called.
-    pub(crate) fn count(&self, method: &str) -> u64 {
-        let route = TABLE.get(CLIENT).and_then(|methods| methods.get(method));
-        route.map_or(0, |route| self.0[route.index].count())
-    }
+/// How often any method of clients was called.
+pub(crate) fn client_calls(metrics: &Metrics) -> u64 {
+    let rows = all_rows().enumerate().filter(|(_, (protocol, _))| *protocol == CLIENT);
+    rows.map(|(index, _)| metrics.calls_at(index)).sum()
 }
 
 /// The RPC port's service.
 pub(crate) struct Routes(pub(crate) Arc<Server>);
 
 impl Service for Routes {
-    fn call(&self, call: Call, responder: Responder) {
+    fn call(&self, call: Call, mut responder: Responder) {
         let route = match find(&call.protocol, &call.method) {
             Ok(route) => route,
             Err(fault) => return responder.send::<()>(Err(fault)),
         };
+        responder.counts_as(route.index);
         let server = &self.0;
         match server.groups.cached(&call.user.name) {
-            Some(groups) => run(server, route, Received::new(call, groups), responder),
+            Some(groups) => (route.run)(server, Received::new(call, groups), responder),
             // The operating system may ask a directory service: never on a worker.
             None => {
                 let server = server.clone();
                 tokio::task::spawn_blocking(move || {
                     let groups = server.groups.resolve(&call.user.name);
-                    run(&server, route, Received::new(call, groups), responder);
+                    (route.run)(&server, Received::new(call, groups), responder);
                 });
             }
         }
     }
-}
-
-fn run(server: &Arc<Server>, route: Route, received: Received, responder: Responder) {
-    let before = Instant::now();
-    (route.run)(server, received, responder);
-    server.activity.0[route.index].record(before.elapsed());
 }
 
 #[cfg(test)]

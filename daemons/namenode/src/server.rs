@@ -24,7 +24,6 @@ use crate::datanodes::Maps;
 use crate::journal::Journal;
 use crate::names::Names;
 use crate::racks::Racks;
-use crate::routes::Activity;
 use crate::settings::Settings;
 use crate::waiting::Waiting;
 
@@ -35,7 +34,6 @@ pub(crate) struct Server {
     pub(crate) groups: Groups,
     pub(crate) waiting: Waiting,
     pub(crate) racks: Racks,
-    pub(crate) activity: Activity,
     pub(crate) names: Names,
     pub(crate) settings: Settings,
     /// Files about datanodes; their places may change while it runs.
@@ -192,11 +190,6 @@ impl Server {
             }
             Err(fault) => responder.send::<R>(Err(fault)),
         }
-    }
-
-    /// RPC connections at present.
-    pub(crate) fn open_connections(&self) -> u64 {
-        self.rpc_metrics.connections_open.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// A caller that stands for the namenode itself.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use hdfs_core::namenode as core;
+use hdfs_disk::storage::Retention;
 use hdfs_edge::config::{Config, ConfigError};
 use hdfs_edge::keys::{self, Key};
 use hdfs_edge::{groups, net};
@@ -21,9 +22,7 @@ pub(crate) struct Settings {
     pub(crate) http_bind: String,
     /// Folders with image and transactions.
     pub(crate) name_folders: Vec<PathBuf>,
-    pub(crate) images_retained: usize,
-    pub(crate) extra_transactions_retained: u64,
-    pub(crate) extra_segments_retained: usize,
+    pub(crate) retention: Retention,
     /// Free bytes of a name folder below which the namenode accepts no changes.
     pub(crate) space_reserved: u64,
     pub(crate) space_check_interval: Duration,
@@ -62,15 +61,7 @@ impl Settings {
             http_bind: or_else(config.text(&keys::DFS_NAMENODE_HTTP_BIND_HOST), &http.0),
             http,
             name_folders,
-            images_retained: number(config, &keys::DFS_NAMENODE_NUM_CHECKPOINTS_RETAINED),
-            extra_transactions_retained: number(
-                config,
-                &keys::DFS_NAMENODE_NUM_EXTRA_EDITS_RETAINED,
-            ),
-            extra_segments_retained: number(
-                config,
-                &keys::DFS_NAMENODE_MAX_EXTRA_EDITS_SEGMENTS_RETAINED,
-            ),
+            retention: retention(config),
             space_reserved: config.size(&keys::DFS_NAMENODE_RESOURCE_DU_RESERVED),
             space_check_interval: config.time(&keys::DFS_NAMENODE_RESOURCE_CHECK_INTERVAL),
             roll_after: share_of(transactions, share),
@@ -93,23 +84,7 @@ impl Settings {
 const CONNECTIONS_MAX: usize = 20_000;
 
 fn name_folders(config: &Config) -> Result<Vec<PathBuf>, ConfigError> {
-    let key = &keys::DFS_NAMENODE_NAME_DIR;
-    let folders: Vec<PathBuf> = config.folders(key).into_iter().map(|folder| folder.path).collect();
-    if folders.is_empty() {
-        return Err(config.refused(key.name, "at least one folder is needed"));
-    }
-    if let Some(relative) = folders.iter().find(|folder| !folder.is_absolute()) {
-        let message = format!("an absolute path is accepted, not {}", relative.display());
-        return Err(config.refused(key.name, message));
-    }
-    let edits = &keys::DFS_NAMENODE_EDITS_DIR;
-    let others: Vec<PathBuf> =
-        config.folders(edits).into_iter().map(|folder| folder.path).collect();
-    if others != folders {
-        return Err(
-            config.refused(edits.name, "only the folders of dfs.namenode.name.dir are accepted")
-        );
-    }
+    let folders = folders_of(config, &keys::DFS_NAMENODE_NAME_DIR, &keys::DFS_NAMENODE_EDITS_DIR)?;
     if config.is_set(&keys::DFS_NAMENODE_SHARED_EDITS_DIR) {
         let key = keys::DFS_NAMENODE_SHARED_EDITS_DIR.name;
         return Err(
@@ -119,12 +94,45 @@ fn name_folders(config: &Config) -> Result<Vec<PathBuf>, ConfigError> {
     Ok(folders)
 }
 
+/// Folders that hold images and transactions alike: both keys must name the same.
+pub(crate) fn folders_of(
+    config: &Config,
+    images: &Key,
+    edits: &Key,
+) -> Result<Vec<PathBuf>, ConfigError> {
+    let paths = |key: &Key| -> Vec<PathBuf> {
+        config.folders(key).into_iter().map(|folder| folder.path).collect()
+    };
+    let folders = paths(images);
+    if folders.is_empty() {
+        return Err(config.refused(images.name, "at least one folder is needed"));
+    }
+    if let Some(relative) = folders.iter().find(|folder| !folder.is_absolute()) {
+        let message = format!("an absolute path is accepted, not {}", relative.display());
+        return Err(config.refused(images.name, message));
+    }
+    if paths(edits) != folders {
+        let message = format!("only the folders of {} are accepted", images.name);
+        return Err(config.refused(edits.name, message));
+    }
+    Ok(folders)
+}
+
 fn or_else(text: String, other: &str) -> String {
     if text.is_empty() { other.to_owned() } else { text }
 }
 
+/// Which images and segments are kept.
+pub(crate) fn retention(config: &Config) -> Retention {
+    Retention {
+        images: number(config, &keys::DFS_NAMENODE_NUM_CHECKPOINTS_RETAINED),
+        extra_transactions: number(config, &keys::DFS_NAMENODE_NUM_EXTRA_EDITS_RETAINED),
+        extra_segments_max: number(config, &keys::DFS_NAMENODE_MAX_EXTRA_EDITS_SEGMENTS_RETAINED),
+    }
+}
+
 /// A number of the table, whose range fits the type it is read as; larger ones mean "no limit".
-fn number<T: TryFrom<i64> + Bounded>(config: &Config, key: &Key) -> T {
+pub(crate) fn number<T: TryFrom<i64> + Bounded>(config: &Config, key: &Key) -> T {
     T::try_from(config.integer(key)).unwrap_or(T::MOST)
 }
 
@@ -133,7 +141,7 @@ fn number_of(size: u64) -> usize {
 }
 
 /// Types with a largest value.
-trait Bounded {
+pub(crate) trait Bounded {
     const MOST: Self;
 }
 macro_rules! bounded {

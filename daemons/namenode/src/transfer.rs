@@ -90,7 +90,7 @@ fn open(path: &Path) -> Result<(File, u64), Refusal> {
 }
 
 /// A file as a stream, read on threads that may block.
-fn chunks(file: File) -> impl futures::Stream<Item = std::io::Result<Bytes>> + Send {
+pub(crate) fn chunks(file: File) -> impl futures::Stream<Item = std::io::Result<Bytes>> + Send {
     futures::stream::unfold(Some(file), |file| async {
         let mut file = file?;
         let read = tokio::task::spawn_blocking(move || {

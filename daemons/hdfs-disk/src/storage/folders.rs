@@ -105,6 +105,18 @@ impl NameFolders {
         Ok(())
     }
 
+    /// Destroys whatever is there and makes the folders those of a namespace whose image and
+    /// segments come from elsewhere.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn adopt(&self, version: &NamenodeVersion, now_ms: u64) -> Result<(), StorageError> {
+        for disk in &self.disks {
+            clear(&**disk)?;
+        }
+        self.disks.iter().try_for_each(|disk| identify(&**disk, version, now_ms))
+    }
+
     /// Says in every folder that a segment from `txid` on has begun.
     pub(super) fn write_seen_txid(&self, txid: u64) -> Result<(), StorageError> {
         let text = format!("{txid}\n");
@@ -165,8 +177,12 @@ impl NameFolders {
         Ok(segments.into_iter().collect())
     }
 
-    /// The identity that all formatted folders share. Folders that hold nothing are given it.
-    pub(super) fn version(
+    /// The identity that all formatted folders share. Folders that hold nothing are given it, which
+    /// is noted.
+    ///
+    /// # Errors
+    /// No folder is formatted, or they differ; and the disk's.
+    pub fn version(
         &self,
         now_ms: u64,
         notes: &mut Vec<String>,

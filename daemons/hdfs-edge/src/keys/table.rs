@@ -706,9 +706,16 @@ keys! {
         "hadoop.user.group.static.mapping.overrides", Kind::Text, "dr.who=;", Restart, [Namenode],
         "Groups given here instead of asked: user=group,group;user=...";
     HOWDAH_LOG_LEVEL =
-        "howdah.log.level", Kind::LogLevel, "", Reload, [Namenode, Datanode],
+        "howdah.log.level", Kind::LogLevel, "", Reload, [Namenode, Datanode, Secondary],
         "Log level (off, error, warn, info, debug, trace), or target=level, or several separated \
          by commas; empty means as RUST_LOG says. Not one of Hadoop's keys.";
+    HOWDAH_RPC_TRACE =
+        "howdah.rpc.trace", Kind::List, "off", Reload, [Namenode, Datanode],
+        "RPC methods whose calls are logged, one line each, at level info and with the target \
+         rpc_trace; * means all, off none. Not one of Hadoop's keys.";
+    HOWDAH_RPC_TRACE_RATE =
+        "howdah.rpc.trace.rate", Kind::Integer(1, 1_000_000), "100", Reload, [Namenode, Datanode],
+        "Most lines of howdah.rpc.trace in a second; the rest is counted and told.";
     IO_COMPRESSION_CODECS =
         "io.compression.codecs", Kind::List, "", None, [Client],
         "Compression classes of clients.";

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::budget::{Budget, Held};
 use super::clock::Clock;
-use super::link::{Answered, KEPT_OUTPUT_LEN, Link, Look};
+use super::link::{Answered, KEPT_OUTPUT_LEN, Link, Look, Taken};
 use super::{Bounds, Call, Metrics, Responder, Service, User};
 
 /// First read after sleep, and what a connection keeps between calls: most fit.
@@ -269,9 +269,14 @@ impl Connection {
                 self.dispatched.calls += 1;
                 self.dispatched.bytes += cost;
                 Metrics::add(&self.shared.metrics.calls, 1);
-                let responder = Responder::new(Arc::clone(&self.link), &head, cost, held);
-                let peer = self.peer;
+                let (peer, began) = (self.peer, Instant::now().into_std());
+                let queued = began.saturating_duration_since(self.clock.active.into_std());
                 let call = Call { user, peer, head, protocol, method, version, body };
+                let traced = self.shared.metrics.trace.begin(&call);
+                let queued_us = u32::try_from(queued.as_micros()).unwrap_or(u32::MAX);
+                let taken = Taken { began, queued_us, place: None, traced };
+                let responder =
+                    Responder::new(Arc::clone(&self.link), &call.head, cost, held, taken);
                 self.shared.service.call(call, responder);
                 self.look = self.link.look();
             }

@@ -1,8 +1,10 @@
 //! What a connection shares with those who answer its calls: one output buffer, and the waker of
 //! the task that empties it. Hundreds of late replies cost one wake.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use hdfs_wire::Fault;
@@ -13,6 +15,7 @@ use prost::Message;
 
 use super::Metrics;
 use super::budget::Held;
+use super::trace::{Course, Traced};
 
 /// Output buffer that a sleeping connection keeps, in bytes: room for a reply or two.
 pub(super) const KEPT_OUTPUT_LEN: usize = 512;
@@ -118,20 +121,21 @@ impl Link {
         state.waker = None;
     }
 
-    /// Appends a reply; what is returned must be woken.
+    /// Appends a reply and gives its bytes; the waker that is returned must be woken.
     #[must_use]
-    fn finish(&self, cost: u64, append: impl FnOnce(&mut BytesMut)) -> Option<Waker> {
+    fn finish(&self, cost: u64, append: impl FnOnce(&mut BytesMut)) -> (Option<Waker>, usize) {
         let mut state = self.state.lock();
         if state.closed {
-            return None;
+            return (None, 0);
         }
-        state.overflow |= state.output.len() > self.output_max;
+        let before = state.output.len();
+        state.overflow |= before > self.output_max;
         if !state.overflow {
             append(&mut state.output);
         }
         state.answered.calls += 1;
         state.answered.bytes += cost;
-        state.waker.take()
+        (state.waker.take(), state.output.len() - before)
     }
 }
 
@@ -158,24 +162,49 @@ pub struct Responder {
     cost: u64,
     /// The call's bytes stay on the account until it is answered.
     _held: Option<Held>,
+    taken: Taken,
+}
+
+/// How a call came.
+#[derive(Debug)]
+pub(super) struct Taken {
+    /// When it was handed over.
+    pub(super) began: Instant,
+    /// How long it had waited then, in microseconds.
+    pub(super) queued_us: u32,
+    /// The method's place in the server's counters, from 1: responders wait by the thousand.
+    pub(super) place: Option<NonZeroU32>,
+    /// Whether its answer is logged.
+    pub(super) traced: Option<Box<Traced>>,
 }
 
 impl Responder {
-    pub(super) fn new(link: Arc<Link>, head: &CallHeader, cost: u64, held: Option<Held>) -> Self {
+    pub(super) fn new(
+        link: Arc<Link>,
+        head: &CallHeader,
+        cost: u64,
+        held: Option<Held>,
+        taken: Taken,
+    ) -> Self {
         let head = CallHeader {
             call_id: head.call_id,
             retry: head.retry,
             client_id: head.client_id.clone(),
             ..CallHeader::default()
         };
-        Self { link: Some(link), head, cost, _held: held }
+        Self { link: Some(link), head, cost, _held: held, taken }
+    }
+
+    /// Tells which of the server's methods it is ([`Metrics::of_methods`]).
+    pub fn counts_as(&mut self, place: usize) {
+        self.taken.place = u32::try_from(place + 1).ok().and_then(NonZeroU32::new);
     }
 
     /// Answers the call.
     pub fn send<M: Message>(mut self, result: Result<M, Fault>) {
         match result {
             Ok(message) => {
-                wake(self.finish(|head, output| encode_success(head, &message, output)));
+                wake(self.finish(None, |head, output| encode_success(head, &message, output)));
             }
             Err(fault) => self.fail(&fault),
         }
@@ -188,18 +217,6 @@ impl Responder {
         output.freeze()
     }
 
-    /// As [`Self::prepare`], for a call that failed or succeeded.
-    pub fn prepare_result<M: Message>(&self, result: &Result<M, Fault>) -> Bytes {
-        match result {
-            Ok(message) => self.prepare(message),
-            Err(fault) => {
-                let mut output = BytesMut::new();
-                encode_fault(&self.head, fault, &mut output);
-                output.freeze()
-            }
-        }
-    }
-
     /// Answers with what [`Self::prepare`] of this very responder returned.
     pub fn send_prepared(self, prepared: Bytes) {
         Self::send_all([(prepared, self)]);
@@ -210,7 +227,10 @@ impl Responder {
     pub fn send_all(replies: impl IntoIterator<Item = (Bytes, Self)>) {
         let mut wakers = Vec::new();
         for (prepared, mut responder) in replies {
-            wakers.extend(responder.finish(|_, output| output.extend_from_slice(&prepared)));
+            let append = |_: &CallHeader, output: &mut BytesMut| {
+                output.extend_from_slice(&prepared);
+            };
+            wakers.extend(responder.finish(None, append));
         }
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -219,12 +239,31 @@ impl Responder {
         if let Some(link) = &self.link {
             Metrics::add(&link.metrics.faults, 1);
         }
-        wake(self.finish(|head, output| encode_fault(head, fault, output)));
+        let class = Some(fault.exception.class_name());
+        wake(self.finish(class, |head, output| encode_fault(head, fault, output)));
     }
 
-    fn finish(&mut self, append: impl FnOnce(&CallHeader, &mut BytesMut)) -> Option<Waker> {
+    /// Answers; `failure` is the class of the exception, if it is one.
+    fn finish(
+        &mut self,
+        failure: Option<&'static str>,
+        append: impl FnOnce(&CallHeader, &mut BytesMut),
+    ) -> Option<Waker> {
         let link = self.link.take()?;
-        link.finish(self.cost, |output| append(&self.head, output))
+        let (waker, sent) = link.finish(self.cost, |output| append(&self.head, output));
+        let course = Course {
+            queued: Duration::from_micros(self.taken.queued_us.into()),
+            processed: self.taken.began.elapsed(),
+            received: self.cost,
+            sent: sent as u64,
+            failure,
+        };
+        let place = self.taken.place.map(|place| place.get() as usize - 1);
+        link.metrics.answered(place, course);
+        if let Some(traced) = &self.taken.traced {
+            traced.end(&self.head, course);
+        }
+        waker
     }
 }
 

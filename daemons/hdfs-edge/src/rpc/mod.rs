@@ -9,6 +9,7 @@ mod decode;
 mod link;
 mod metrics;
 mod server;
+mod trace;
 mod wire;
 
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ pub use client::{CallError, Client, Timeouts};
 pub use link::Responder;
 pub use metrics::Metrics;
 pub use server::serve;
+pub use trace::follow as follow_trace;
 
 /// Who calls.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -2,6 +2,7 @@
 
 mod calls;
 mod hostile;
+mod told;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -16,6 +17,9 @@ use tokio::task::JoinHandle;
 use super::*;
 
 const PROTOCOL: &str = "org.apache.hadoop.hdfs.protocol.ClientProtocol";
+
+/// The methods that are counted one by one.
+const METHODS: [&str; 3] = ["echo", "late", "drop"];
 
 /// Answers by the name of the method, with what came.
 struct Echo {
@@ -40,12 +44,15 @@ impl Echo {
 }
 
 impl Service for Echo {
-    fn call(&self, call: Call, responder: Responder) {
+    fn call(&self, call: Call, mut responder: Responder) {
+        if let Some(place) = METHODS.iter().position(|name| *name == call.method.as_str()) {
+            responder.counts_as(place);
+        }
         let request = call.decode::<ConcatRequestProto>();
         match call.method.as_str() {
             "echo" => responder.send(request),
             "late" => {
-                let prepared = responder.prepare_result(&request);
+                let prepared = responder.prepare(&request.unwrap());
                 self.late.lock().send((prepared, responder)).unwrap();
             }
             "drop" => drop(responder),
@@ -79,7 +86,7 @@ async fn start(bounds: Bounds) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = watch::channel(false);
-    let (service, metrics) = (Echo::new(), Arc::<Metrics>::default());
+    let (service, metrics) = (Echo::new(), Arc::new(Metrics::of_methods(METHODS)));
     let serving = serve(listener, service.clone(), bounds, Arc::clone(&metrics), stopped);
     Running { address, service, metrics, stop, task: tokio::spawn(serving) }
 }
