@@ -4,6 +4,7 @@
 //! life. What processes leave behind falls to the agent, a subreaper, and [`Orphans`] ends it.
 
 mod keeper;
+mod once;
 mod orphans;
 
 use std::ffi::OsString;
@@ -22,6 +23,7 @@ use crate::config::{Reload, expand};
 use crate::core::Exit;
 use crate::sources::environment;
 pub use keeper::{CHILD_VERB, become_child};
+pub use once::run_once;
 use orphans::Known;
 pub use orphans::{adopt_orphans, end_orphans};
 
@@ -106,19 +108,8 @@ pub fn program_of(child: i32) -> i32 {
 /// # Errors
 /// The system has no room for another process, or the launcher is gone.
 pub fn spawn(launcher: &PathBuf, program: &Program, tag: &str) -> io::Result<Process> {
-    let mut command = Command::new(launcher);
-    command
-        .args(keeper::words(is_ours(launcher, &program.path)))
-        .arg(&program.path)
-        .args(&program.arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0);
-    without_tokens(&mut command, &program.env);
-    if let Some((user, group)) = program.user {
-        command.gid(group).uid(user);
-    }
+    let mut command = command(launcher, program);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let (mut child, known) = Known::spawn(&mut command)?;
     let group = known.id();
     let mut output = Vec::new();
@@ -129,6 +120,21 @@ pub fn spawn(launcher: &PathBuf, program: &Program, tag: &str) -> io::Result<Pro
         output.push(tokio::spawn(forward(stderr, tag.to_owned())));
     }
     Ok(Process { child, group, output, _known: known })
+}
+
+/// The child's half, as the unit's user and in a group of its own.
+fn command(launcher: &Path, program: &Program) -> Command {
+    let mut command = Command::new(launcher);
+    command
+        .args(keeper::words(is_ours(launcher, &program.path)))
+        .arg(&program.path)
+        .args(&program.arguments)
+        .process_group(0);
+    without_tokens(&mut command, &program.env);
+    if let Some((user, group)) = program.user {
+        command.gid(group).uid(user);
+    }
+    command
 }
 
 /// Whether a program is this one.

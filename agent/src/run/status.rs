@@ -69,6 +69,8 @@ pub struct UnitStatus {
     pub drifts: u64,
     /// How far its part in a rollout over the hosts is, where that is not over.
     pub rollout: Option<String>,
+    /// Why its program is not started yet.
+    pub launch: Option<String>,
     /// Starts of its process.
     pub starts: u64,
     /// Renders that could be used, and that could not.
@@ -258,6 +260,11 @@ impl Board {
     /// How far a unit's part in a rollout is.
     pub fn rollout(&self, id: UnitId, told: Option<String>) {
         self.state().units[id].rollout = told;
+    }
+
+    /// Why a unit's program is not started yet, if anything holds it back.
+    pub fn launch(&self, id: UnitId, told: Option<String>) {
+        self.state().units[id].launch = told;
     }
 
     /// A unit starts from its last good generation.
