@@ -482,6 +482,7 @@ impl Agent {
             self.sources = Sources::start(&config, &self.changed, Mode::Keep);
             self.board.vault(self.sources.standing());
             self.config = config;
+            self.board.configured(&self.config);
             let again = Services::start(&self.config, self.sources.consul());
             self.services = self.services.followed_by(again);
             self.rollouts = turns::rollouts(&self.config, &self.sources, &self.changed);

@@ -300,40 +300,36 @@ fn a_folder_with_something_in_it_is_left_alone() {
 fn a_format_may_be_killed_at_any_time() {
     const ROUNDS: u64 = 40;
     let mut host = Host::namenode();
-    let mut formatted = None;
-    let (mut before, mut after) = (0, 0);
+    let root = host.root.path().display().to_string();
+    let mut formatted: Option<String> = None;
+    let (mut unfinished, mut kept) = (0, 0);
     for round in 0..ROUNDS {
+        let (began, version) =
+            (host.told("is prepared by"), host.name_folder().join("current/VERSION"));
         host.launch();
-        // Looks, not sleeps: killed after so many looks at a folder that changes meanwhile.
-        let began = host.told("is prepared by");
-        let looks = round * 7 % 23;
-        wait::until("the format has begun or is over", PATIENCE, || {
-            (host.told("is prepared by") > began || formatted.is_some()).then_some(())
+        host.until("a format has begun or is over", |host| {
+            (host.told("is prepared by") > began || version.exists()).then_some(())
         });
-        for _ in 0..looks {
-            let _ = fs::read_dir(host.name_folder().join("current")).map(Iterator::count);
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        // Not a wait: each round kills at another time of the format.
+        std::thread::sleep(Duration::from_millis(round * 7 % 41));
         host.agent().kill();
-        let there = host.name_folder().join("current/VERSION").exists();
-        match &formatted {
-            Some(id) => assert_eq!(host.cluster_id(), *id, "formatted twice, round {round}"),
-            None if there => formatted = Some(host.cluster_id()),
-            None => {}
-        }
-        if there {
-            after += 1
-        } else {
-            before += 1
-        }
-        if after == 2 {
-            // Over again, from a folder that is empty and a state that knows nothing.
-            fs::remove_dir_all(host.name_folder()).expect("removed");
-            fs::remove_dir_all(host.path("state")).expect("removed");
-            (formatted, after) = (None, 0);
+        host.until("nothing is left", |_| {
+            tests::process::with_argument(&root).is_empty().then_some(())
+        });
+        match (&formatted, version.exists()) {
+            (Some(id), _) => {
+                assert_eq!(host.cluster_id(), *id, "formatted twice, round {round}");
+                kept += 1;
+                // Over again, from a folder that is empty and an agent that knows nothing.
+                fs::remove_dir_all(host.name_folder()).expect("removed");
+                fs::remove_dir_all(host.path("state")).expect("removed");
+                formatted = None;
+            }
+            (None, true) => formatted = Some(host.cluster_id()),
+            (None, false) => unfinished += 1,
         }
     }
-    assert!(before > 0, "never killed before the format was over");
+    assert!(unfinished > 0 && kept > 0, "{unfinished} killed in the middle, {kept} kept");
     host.launch();
     host.until_ready();
 }

@@ -4,6 +4,7 @@
 //! `/v1/rollback`, `/v1/freeze`, `/v1/thaw`) come by the socket, which only its owner may open.
 
 pub mod client;
+mod pages;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
@@ -88,7 +89,8 @@ async fn healthz(State(board): Shared) -> Response {
 
 async fn metrics(State(board): Shared) -> Response {
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (kind, board.metrics()).into_response()
+    let pages = pages::all(&board.pages()).await;
+    (kind, board.metrics() + &pages).into_response()
 }
 
 async fn status(State(board): Shared) -> Response {

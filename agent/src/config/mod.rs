@@ -189,6 +189,8 @@ pub struct UnitConfig {
     pub wait_for: Vec<WaitFor>,
     /// What is run once before the first start.
     pub prepare: Option<Prepare>,
+    /// `host:port` and path of a page for Prometheus that the agent's own page passes on.
+    pub metrics: Option<String>,
     /// Where links to the unit's folder of files are put.
     pub links: Vec<PathBuf>,
     /// How long its inputs must be quiet.

@@ -12,8 +12,8 @@ use super::flokkr::{self, Old};
 use super::tree::Item;
 use super::{
     AgentConfig, Awaited, ChangeRules, Check, CheckKind, Consul, Drift, FileConfig, Layer,
-    LayerSource, Loaded, OnMissing, Quiesce, Ready, Reload, Restart, Rollout, Scope, ServiceConfig,
-    Stop, TemplateSource, UnitConfig, Validate, Vault, VaultAuth, launch,
+    LayerSource, Loaded, OnMissing, Problem, Quiesce, Ready, Reload, Restart, Rollout, Scope,
+    ServiceConfig, Stop, TemplateSource, UnitConfig, Validate, Vault, VaultAuth, launch,
 };
 use crate::core::window::Window;
 use crate::render::Format;
@@ -33,12 +33,34 @@ pub(super) fn agent(items: Vec<Item>, scope: &Scope) -> Loaded {
     let (mut config, own_layers) = top(&mut fields, scope, &old);
     fields.finish();
     problems.borrow_mut().extend(old.furnish(&mut config, own_layers));
+    problems.borrow_mut().extend(without_consul(&config));
     let mut problems = problems.into_inner();
     if problems.is_empty() {
         return Ok(config);
     }
     problems.sort_by_key(|each| each.place.as_ref().map(|at| (at.file.clone(), at.line)));
     Err(problems)
+}
+
+/// Units that need the Consul that is not there.
+fn without_consul(config: &AgentConfig) -> Vec<Problem> {
+    let waits = |unit: &UnitConfig| {
+        unit.wait_for.iter().any(|wait| matches!(wait.what, Awaited::Service { .. }))
+    };
+    let needs =
+        |unit: &&UnitConfig| !unit.services.is_empty() || waits(unit) || unit.rollout.is_some();
+    let problem = |unit: &UnitConfig| Problem {
+        place: None,
+        message: format!(
+            "unit {:?} has a service, wait_for a service or rollout, which need Consul; add a \
+             consul block (an empty one means CONSUL_HTTP_ADDR or 127.0.0.1:8500)",
+            unit.name
+        ),
+    };
+    match &config.consul {
+        Some(_) => Vec::new(),
+        None => config.units.iter().filter(needs).map(problem).collect(),
+    }
 }
 
 /// The configuration, and whether it has layers of its own.
@@ -82,18 +104,6 @@ fn top(fields: &mut Fields<'_>, scope: &Scope, old: &Old) -> (AgentConfig, bool)
         folder.map(PathBuf::from)
     };
     let units = units(fields, old);
-    for unit in units.iter().filter(|_| consul.is_none()) {
-        let name = &unit.name;
-        let of_consul = |what: &Awaited| matches!(what, Awaited::Service { .. });
-        let waits = unit.wait_for.iter().any(|wait| of_consul(&wait.what));
-        if !unit.services.is_empty() || waits || unit.rollout.is_some() {
-            let message = format!(
-                "unit {name:?} has a service, wait_for a service or rollout, which need Consul; add a \
-                 consul block (an empty one means CONSUL_HTTP_ADDR or 127.0.0.1:8500)"
-            );
-            fields.complain(fields.place(), message);
-        }
-    }
     let own = !own_layers.is_empty();
     let config = AgentConfig {
         cluster,
@@ -231,6 +241,7 @@ fn unit(name: String, mut fields: Fields<'_>, old: &Old) -> UnitConfig {
         wait_for: launch::wait_for(&mut fields),
         prepare: launch::prepare(&mut fields),
         links: launch::links(&mut fields),
+        metrics: metrics(&mut fields),
         quiesce: quiesce(&mut fields),
         on_missing: fields
             .word("on_missing", &[("fail", OnMissing::Fail), ("keep", OnMissing::Keep)])
@@ -306,6 +317,18 @@ fn ready(fields: &mut Fields<'_>) -> Option<Ready> {
     }
     table.finish();
     Some(Ready { http: http?, timeout })
+}
+
+fn metrics(fields: &mut Fields<'_>) -> Option<String> {
+    let mut table = fields.table("metrics")?;
+    let http = table.parsed("http", "a URL such as \"http://127.0.0.1:8088/prom\"", |text| {
+        text.strip_prefix("http://").map(str::to_owned)
+    });
+    if http.is_none() {
+        table.complain(table.place(), "metrics needs http = \"http://HOST:PORT/PATH\"");
+    }
+    table.finish();
+    http
 }
 
 fn quiesce(fields: &mut Fields<'_>) -> Quiesce {

@@ -32,6 +32,9 @@ const POLL: Duration = Duration::from_secs(1);
 /// An address that does not answer a connect in this time is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How often the status learns how far a step is.
+const TELL_EVERY: Duration = Duration::from_secs(2);
+
 /// What there is to do for one unit.
 #[derive(Debug, Clone, PartialEq)]
 struct Plan {
@@ -115,6 +118,8 @@ struct Launch {
     again: Option<(Instant, String)>,
     waits: Vec<Waiting>,
     running: bool,
+    /// The core knows that nothing holds it back any more.
+    let_go: bool,
     /// It runs with components that were replaced meanwhile.
     restart: bool,
 }
@@ -151,6 +156,7 @@ impl Launches {
                 attempt: None,
                 again: None,
                 running: false,
+                let_go: false,
                 restart: false,
             })
         });
@@ -179,9 +185,17 @@ impl Launches {
         match told {
             Told::Started(_) => launch.running = true,
             Told::Ended(_) => launch.running = false,
+            Told::Committed { .. } if launch.stage != Stage::Done => {
+                return self.changed.notify_one();
+            }
             _ => return,
         }
         launch.waits.iter_mut().for_each(Waiting::over);
+    }
+
+    /// Whether there is nothing to look at: every unit may start whenever the core says so.
+    fn quiet(&self) -> bool {
+        self.units.iter().all(|launch| launch.let_go && launch.waits.is_empty())
     }
 
     /// Goes on with a unit. `in_force`: its files are.
@@ -204,6 +218,7 @@ impl Launches {
         }
         let held = launch.stage != Stage::Done || wait.is_some();
         look.events.push(Event::Held(id, held));
+        launch.let_go = !held;
         look.status = launch.status(wait).filter(|_| held && !launch.running);
         launch.wake(&self.changed);
         look
@@ -246,7 +261,9 @@ impl Launch {
         let step = if self.stage == Stage::Fetch { "fetch" } else { "prepare" };
         tracing::error!(unit, "{step} failed, again after {pause:?}: {reason}");
         look.told.push(("launch failed", format!("{step}: {reason}")));
-        look.events.push(Event::Late(id));
+        if !self.running {
+            look.events.push(Event::Late(id));
+        }
         self.again = Some((Instant::now() + pause, format!("{step} failed: {reason}")));
     }
 
@@ -272,7 +289,14 @@ impl Launch {
         let work = step(progress.clone(), Arc::clone(&what));
         let (leave, changed) = (left.clone(), changed.clone());
         let task = tokio::spawn(async move {
-            let outcome = work.await;
+            let mut work = std::pin::pin!(work);
+            let outcome = loop {
+                match tokio::time::timeout(TELL_EVERY, &mut work).await {
+                    Ok(outcome) => break outcome,
+                    // The status is to show how far it is.
+                    Err(_) => changed.notify_one(),
+                }
+            };
             *leave.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
             changed.notify_one();
         });
@@ -419,6 +443,9 @@ fn words(program: &Program) -> String {
 impl Agent {
     /// Holds back units that are not to be started yet.
     pub(super) fn holds(&mut self) -> Vec<Event> {
+        if self.launches.quiet() {
+            return Vec::new();
+        }
         let units: BTreeMap<UnitId, UnitConfig> =
             ordered(&self.config).into_iter().cloned().enumerate().collect();
         let mut events = Vec::new();

@@ -17,7 +17,7 @@ use super::inputs::Health;
 use super::metrics;
 use super::vault;
 use crate::actuators::process;
-use crate::config::AgentConfig;
+use crate::config::{AgentConfig, UnitConfig};
 use crate::core::UnitId;
 use crate::driver::Told;
 use crate::engine::Rendered;
@@ -144,6 +144,8 @@ struct State {
     frozen: bool,
     cluster_frozen: Option<String>,
     complaints: BTreeMap<String, String>,
+    /// Pages for Prometheus of the units themselves.
+    pages: Vec<(String, String)>,
     vault: Option<watch::Receiver<Standing>>,
 }
 
@@ -170,7 +172,21 @@ impl Board {
             })
             .collect();
         let state = State { units, frozen: frozen_file.exists(), ..State::default() };
-        Self { cluster: config.cluster.clone(), frozen_file, changed, state: Mutex::new(state) }
+        let cluster = config.cluster.clone();
+        let board = Self { cluster, frozen_file, changed, state: Mutex::new(state) };
+        board.configured(config);
+        board
+    }
+
+    /// What the configuration says about what is shown.
+    pub fn configured(&self, config: &AgentConfig) {
+        let page = |unit: &UnitConfig| Some((unit.name.clone(), unit.metrics.clone()?));
+        self.state().pages = config.units.iter().filter_map(page).collect();
+    }
+
+    /// Pages for Prometheus that units have themselves: name and address.
+    pub fn pages(&self) -> Vec<(String, String)> {
+        self.state().pages.clone()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -1,3 +1,5 @@
+//! Old names, each by what it does.
+
 use std::path::Path;
 
 use super::super::{Loaded, Scope, load_text};
@@ -110,6 +112,9 @@ fn layers() {
     ];
     assert_eq!(prefixes(&config), expected);
     assert!(config.consul.is_some(), "as flokkr's: the local Consul");
+    let service = NAMENODE.replace("command", "service \"x\" { port = 1 }\ncommand");
+    assert!(loaded(&service, &[]).is_err(), "no Consul");
+    assert!(loaded(&service, &[("CONSUL_KEY", "yarn")]).is_ok());
     let plain = good(NAMENODE, &[("CONFIG_TYPE", "consul")]);
     assert_eq!(prefixes(&plain), prefixes(&good(NAMENODE, &[])));
     assert_eq!(prefixes(&good(NAMENODE, &[("CONFIG_TYPE", "simple")])), ["Environment"]);
