@@ -5,14 +5,14 @@
 //! | Record | Folders | Then |
 //! |---|---|---|
 //! | none | empty or missing | `begun` is recorded, the command runs |
-//! | none | hold anything | start: they are somebody's, and nothing is recorded |
+//! | none | hold anything | `done` is recorded, start: they are somebody's |
 //! | `begun` | empty or missing | the command runs: it had done nothing yet |
 //! | `begun` | hold all of `made` | `done` is recorded, start: only the record was missing |
 //! | `begun` | hold something else | with `made` the command runs again, and decides itself about what it finds; without, nobody knows: refused |
 //! | `done` | hold anything | start |
 //! | `done` | empty or missing | refused: data that was there is not, as with a disk that is not mounted |
 //!
-//! `done` is recorded when the command ended with 0 and a folder holds something. Nothing here
+//! `done` is recorded, too, when the command ended with 0 and a folder holds something. Nothing here
 //! removes or changes anything in the folders. A record of other folders counts as none.
 
 use std::fs;
@@ -71,8 +71,8 @@ pub fn next(prepare: &Prepare, unit: &Path) -> Result<Next, String> {
     let (remove, list) = (path(unit).display().to_string(), list(prepare));
     match (record.map(|record| (record.stage, record.time)), seen) {
         (None | Some((Stage::Begun, _)), Seen::Nothing) => Ok(Next::Run),
-        (None, _) | (Some((Stage::Done, _)), Seen::Something | Seen::Made) => Ok(Next::Start),
-        (Some((Stage::Begun, _)), Seen::Made) => {
+        (Some((Stage::Done, _)), Seen::Something | Seen::Made) => Ok(Next::Start),
+        (None, _) | (Some((Stage::Begun, _)), Seen::Made) => {
             write(prepare, unit, Stage::Done).map(|()| Next::Start)
         }
         (Some((Stage::Begun, _)), Seen::Something) if !prepare.made.is_empty() => Ok(Next::Run),
@@ -81,8 +81,8 @@ pub fn next(prepare: &Prepare, unit: &Path) -> Result<Next, String> {
              {remove}, else empty the folder"
         )),
         (Some((Stage::Done, time)), Seen::Nothing) => Err(format!(
-            "{list} was prepared at {time} and is empty now; is its disk mounted? to begin anew, \
-             remove {remove}"
+            "{list} held something at {time} and is empty now; is its disk mounted? to begin \
+             anew, remove {remove}"
         )),
     }
 }
@@ -189,8 +189,9 @@ mod tests {
             assert_eq!(next(&prepare, unit), Ok(Next::Run), "empty");
             fs::write(folder.join("x"), "").unwrap();
             assert_eq!(next(&prepare, unit), Ok(Next::Start), "somebody's");
-            assert!(!path(unit).exists(), "nothing is recorded of what is somebody's");
             fs::remove_file(folder.join("x")).unwrap();
+            assert!(next(&prepare, unit).unwrap_err().contains("held something"), "it was there");
+            fs::remove_file(path(unit)).unwrap();
 
             begin(&prepare, unit).unwrap();
             assert_eq!(next(&prepare, unit), Ok(Next::Run), "begun, nothing done");

@@ -107,7 +107,7 @@ pub fn program_of(child: i32) -> i32 {
 ///
 /// # Errors
 /// The system has no room for another process, or the launcher is gone.
-pub fn spawn(launcher: &PathBuf, program: &Program, tag: &str) -> io::Result<Process> {
+pub fn spawn(launcher: &Path, program: &Program, tag: &str) -> io::Result<Process> {
     let mut command = command(launcher, program);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let (mut child, known) = Known::spawn(&mut command)?;

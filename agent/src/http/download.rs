@@ -63,11 +63,8 @@ pub async fn open(url: &str, tls: &Tls, resume: &Resume) -> Result<Download, Htt
             |what: &str| HttpError::Garbage { request: request.clone(), what: what.to_owned() };
         let location = answer.headers().get(LOCATION).and_then(|value| value.to_str().ok());
         let location = location.ok_or_else(|| garbage("a redirect to nowhere"))?;
-        let next = join(&url, location);
-        if url.starts_with("https:") && !next.starts_with("https:") {
-            return Err(garbage("a redirect from https to plain http is not followed"));
-        }
-        url = next;
+        let refused = || garbage("a redirect from https to plain http is not followed");
+        url = follow(&url, location).ok_or_else(refused)?;
     }
     let (base, _) = split(&url);
     let what = format!("more than {REDIRECTS_MAX} redirects");
@@ -177,7 +174,14 @@ fn split(url: &str) -> (&str, &str) {
     }
 }
 
-/// Where a redirect leads.
+/// Where a redirect leads; `None` when it would give up TLS.
+fn follow(url: &str, location: &str) -> Option<String> {
+    let secure = |url: &str| url.get(..6).is_some_and(|begin| begin.eq_ignore_ascii_case("https:"));
+    let next = join(url, location);
+    (!secure(url) || secure(&next)).then_some(next)
+}
+
+/// A location as a whole URL.
 fn join(url: &str, location: &str) -> String {
     let location = location.split('#').next().unwrap_or_default();
     let (base, target) = split(url);
@@ -211,6 +215,17 @@ mod tests {
             ("//b/z", "https://b/z"),
         ] {
             assert_eq!(join(url, location), expected);
+        }
+        for (url, location, followed) in [
+            ("https://a/x", "http://a/x", false),
+            ("https://a/x", "ftp://a/x", false),
+            ("HTTPS://a/x", "http://b/y", false),
+            ("https://a/x", "/y", true),
+            ("https://a/x", "//b/y", true),
+            ("http://a/x", "https://b/y", true),
+            ("http://a/x", "http://b/y", true),
+        ] {
+            assert_eq!(follow(url, location).is_some(), followed, "{url} to {location}");
         }
         assert_eq!(split("http://a:1"), ("http://a:1", "/"));
     }

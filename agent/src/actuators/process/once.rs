@@ -1,6 +1,6 @@
 //! A program that is run to its end: what prepares a unit.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ impl Drop for Ends {
 /// # Errors
 /// It cannot be started, takes too long, or ends with another code than 0.
 pub async fn run_once(
-    launcher: &PathBuf,
+    launcher: &Path,
     program: &Program,
     tag: &str,
     patience: Duration,
