@@ -425,6 +425,45 @@ fn a_program_waits_for_an_address() {
     host.stop();
 }
 
+/// Another version of a component after SIGHUP: it is fetched beside the running program, which is
+/// then restarted; one that cannot be had changes nothing.
+#[test]
+fn another_component_restarts_the_program() {
+    let root = tempfile::tempdir().expect("a folder");
+    let version = |name: &str| {
+        let path = root.path().join(name);
+        fs::write(&path, format!("#!/bin/sh\necho version {name}\nexec sleep 1000\n")).expect("it");
+        let sum = Command::new("sha256sum").arg(&path).output().expect("sha256sum").stdout;
+        let sum = String::from_utf8_lossy(&sum).split(' ').next().expect("a sum").to_owned();
+        (format!("file://{}", path.display()), format!("sha256:{sum}"))
+    };
+    let (one, two) = (version("one"), version("two"));
+    let unit = format!(
+        "  command = [\"ROOT/opt/tool\"]\n  fetch \"tool\" {{\n    url = \"{}\"\n    \
+         checksum = \"{}\"\n    to = \"ROOT/opt/tool\"\n    mode = \"0755\"\n  }}\n\
+         restart = {{ backoff = \"20ms\", cap = \"50ms\", max_failures = 3 }}\n",
+        one.0, one.1
+    );
+    let mut host = Host::new("tool", &unit);
+    host.launch();
+    host.until("version one", |host| host.log().contains("[tool] version one").then_some(()));
+    host.until_ready();
+
+    // Not to be had, more often than its failures would be allowed: it runs on.
+    host.edit(&one.0, "file:///nowhere");
+    host.edit(&one.1, &two.1);
+    host.agent().signal(Signal::SIGHUP);
+    host.until("some tries", |host| (host.told("fetch failed, again after") > 5).then_some(()));
+    assert_eq!(host.unit()["starts"], 1);
+    assert_eq!(host.unit()["ready"], true);
+
+    host.edit("file:///nowhere", &two.0);
+    host.agent().signal(Signal::SIGHUP);
+    host.until("version two", |host| host.log().contains("[tool] version two").then_some(()));
+    host.until_ready();
+    host.stop();
+}
+
 /// flokkr's retries: after so many failures in a row the agent ends, so that Nomad acts.
 #[test]
 fn retries_have_an_end() {

@@ -8,12 +8,13 @@
 //! | none | hold anything | `done` is recorded, start: they are somebody's |
 //! | `begun` | empty or missing | the command runs: it had done nothing yet |
 //! | `begun` | hold all of `made` | `done` is recorded, start: only the record was missing |
-//! | `begun` | hold something else | with `made` the command runs again, and decides itself about what it finds; without, nobody knows: refused |
+//! | `begun` | hold something else | with `made` the command runs again and decides itself |
+//! | `begun` | the same, without `made` | refused: nobody knows whether it is whole |
 //! | `done` | hold anything | start |
-//! | `done` | empty or missing | refused: data that was there is not, as with a disk that is not mounted |
+//! | `done` | empty or missing | refused: what was there is gone, as with a disk not mounted |
 //!
-//! `done` is recorded, too, when the command ended with 0 and a folder holds something. Nothing here
-//! removes or changes anything in the folders. A record of other folders counts as none.
+//! `done` is recorded, too, when the command ended with 0 and a folder holds something. Nothing
+//! here removes or changes anything in the folders. A record of other folders counts as none.
 
 use std::fs;
 use std::io;

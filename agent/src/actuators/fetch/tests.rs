@@ -167,6 +167,38 @@ async fn a_changed_download_starts_over() {
     assert_eq!(fs::read(&to).unwrap(), b"newer");
 }
 
+/// What an agent that was killed had half done is no use, and in nobody's way.
+#[tokio::test]
+async fn what_was_half_done_is_done_again() {
+    let root = tempfile::tempdir().unwrap();
+    let (to, bytes) = (root.path().join("c"), tgz("x", "1"));
+    let source = root.path().join("s.tgz");
+    fs::write(&source, &bytes).unwrap();
+    let work = root.path().join(".c.fetch");
+    fs::create_dir_all(work.join("tree/half")).unwrap();
+    fs::write(work.join("part"), "half").unwrap();
+    fs::write(work.join("lock"), "1\n").unwrap();
+    let fetch = component(format!("file://{}", source.display()), &bytes, &to);
+    assert_eq!(get(&fetch).await, Ok(Fetched::Placed));
+    assert_eq!(fs::read(to.join("x")).unwrap(), b"1");
+    assert!(!to.join("half").exists());
+    beside(root.path());
+}
+
+/// Two agents of a host may ask for the same one: it comes once.
+#[tokio::test]
+async fn two_at_once() {
+    let server = Scripted::start(|_| Answer::json(200, "tool").after(Duration::from_millis(50)));
+    let root = tempfile::tempdir().unwrap();
+    let to = root.path().join("c");
+    let fetch = component(format!("http://{}/c", server.address()), b"tool", &to);
+    let (one, two) = tokio::join!(get(&fetch), get(&fetch));
+    let mut done = [one.unwrap(), two.unwrap()];
+    done.sort_by_key(|done| *done == Fetched::Placed);
+    assert_eq!(done, [Fetched::Kept, Fetched::Placed]);
+    assert_eq!(server.requests().len(), 1);
+}
+
 #[tokio::test]
 async fn a_server_that_refuses_is_named_once() {
     let server = Scripted::start(|_| Answer::json(404, "no"));

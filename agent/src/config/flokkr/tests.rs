@@ -7,8 +7,11 @@ use super::*;
 
 const DIGITS: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-const NAMENODE: &str = "unit \"nn\" {\n  role = \"namenode\"\n\
-                        command = [\"/bin/howdah\", \"namenode\", \"--conf\", \"${conf_dir}\"]\n}\n";
+const NAMENODE: &str = r#"unit "nn" {
+  role    = "namenode"
+  command = ["/bin/howdah", "namenode", "--conf", "${conf_dir}"]
+}
+"#;
 
 fn loaded(text: &str, variables: &[(&str, &str)]) -> Loaded {
     let env = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
