@@ -5,6 +5,7 @@
 //! errors are one line that names method, address and path, never a header, query or body: those
 //! may hold secrets.
 
+pub mod download;
 mod tls;
 
 use std::fmt;

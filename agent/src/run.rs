@@ -14,6 +14,7 @@
 pub mod history;
 pub mod inputs;
 mod last_good;
+mod launch;
 mod metrics;
 mod remote;
 mod rollout;
@@ -43,13 +44,14 @@ use crate::sources::vault::Mode;
 use history::{About, History};
 use inputs::Sources;
 use last_good::from_disk;
+use launch::Launches;
 pub use remote::consul_of;
 use rollout::Rollouts;
 pub use rollout::gates;
 use services::Services;
 use status::{Board, Command};
 pub use units::generations;
-use units::{millis, ordered, units};
+use units::{millis, ordered, place_links, units};
 
 /// How long a start waits for sources before it takes the last good generations.
 const FIRST_ANSWER: Duration = Duration::from_secs(5);
@@ -96,6 +98,9 @@ pub fn load(options: &Options) -> Result<AgentConfig, String> {
 pub fn run(options: &Options) -> Result<(), Failure> {
     let config = load(options).map_err(Failure::user)?;
     daemon::init_logging(if config.log_json { LogFormat::Json } else { LogFormat::Text });
+    for note in &config.notes {
+        tracing::warn!("{note}");
+    }
     process::adopt_orphans();
     // Secrets are in memory: no core file, whatever the system does with those, and no debugger.
     if let Err(error) = nix::sys::prctl::set_dumpable(false) {
@@ -107,6 +112,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     let _lock = lock::acquire(&config.state_dir.join("agent.lock")).map_err(Failure::user)?;
     let launcher = std::env::current_exe().map_err(Failure::failed)?;
     let units = units(&config).map_err(Failure::user)?;
+    place_links(&config).map_err(Failure::user)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -115,7 +121,8 @@ pub fn run(options: &Options) -> Result<(), Failure> {
         let changed = Arc::new(Notify::new());
         let board = Arc::new(Board::new(&config, changed.clone()));
         let _api = api::serve(&config, board.clone()).await.map_err(Failure::user)?;
-        let mut agent = Agent::new(options.clone(), config, changed.clone(), board);
+        let agent = Agent::new(options.clone(), config, changed.clone(), board);
+        let mut agent = agent.map_err(Failure::user)?;
         agent.first_answer().await;
         let wanted = agent.read().map_err(Failure::user)?;
         status::sd_notify("READY=1");
@@ -151,8 +158,6 @@ struct Planned {
     mark: Option<u64>,
     /// Who made the change that was taken last, where that is told.
     author: Option<String>,
-    /// When it began to wait for its service.
-    waiting: Option<Instant>,
     /// What waits for its turn among the hosts.
     proposed: Option<turns::Proposal>,
     /// The change whose turn it is, and whether it has become the wanted state of the driver.
@@ -168,6 +173,7 @@ struct Agent {
     sources: Sources,
     services: Services,
     rollouts: Rollouts,
+    launches: Launches,
     board: Arc<Board>,
     history: History,
     planned: Vec<Planned>,
@@ -179,7 +185,13 @@ struct Agent {
 }
 
 impl Agent {
-    fn new(options: Options, config: AgentConfig, changed: Arc<Notify>, board: Arc<Board>) -> Self {
+    fn new(
+        options: Options,
+        config: AgentConfig,
+        changed: Arc<Notify>,
+        board: Arc<Board>,
+    ) -> Result<Self, String> {
+        let launches = Launches::new(&config, &changed)?;
         let planned = ordered(&config)
             .into_iter()
             .map(|unit| Planned {
@@ -189,7 +201,6 @@ impl Agent {
                 newest: None,
                 mark: None,
                 author: None,
-                waiting: None,
                 proposed: None,
                 rolling: None,
                 wants: None,
@@ -201,12 +212,13 @@ impl Agent {
         let rollouts = turns::rollouts(&config, &sources, &changed);
         let history = History::open(&config.state_dir);
         let (clock, first, fell_back) = (Instant::now(), true, false);
-        Self {
+        Ok(Self {
             options,
             config: Arc::new(config),
             sources,
             services,
             rollouts,
+            launches,
             board,
             history,
             planned,
@@ -214,7 +226,7 @@ impl Agent {
             clock,
             first,
             fell_back,
-        }
+        })
     }
 
     fn now(&self) -> Millis {
@@ -344,43 +356,6 @@ impl Agent {
         self.planned[id].wants = None;
         self.changed.notify_one();
     }
-
-    /// Holds back units whose service is not there.
-    fn holds(&mut self) -> Vec<Event> {
-        if self.config.units.iter().all(|unit| unit.wait_for.is_none()) {
-            return Vec::new();
-        }
-        let config = self.config.clone();
-        let mut events = Vec::new();
-        for (id, unit) in ordered(&config).into_iter().enumerate() {
-            let Some(wait) = &unit.wait_for else { continue };
-            if unit.command.is_none() {
-                continue;
-            }
-            let passing = self.sources.passing(&wait.service);
-            let held = passing < wait.passing as usize;
-            let planned = &mut self.planned[id];
-            if held {
-                let since = *planned.waiting.get_or_insert_with(Instant::now);
-                if since.elapsed() > wait.timeout {
-                    planned.waiting = Some(Instant::now());
-                    events.push(Event::Late(id));
-                    tracing::error!(
-                        unit = unit.name,
-                        "{} of {} instances of {} pass after {:?}; waiting on",
-                        passing,
-                        wait.passing,
-                        wait.service,
-                        wait.timeout
-                    );
-                }
-            } else {
-                planned.waiting = None;
-            }
-            events.push(Event::Held(id, held));
-        }
-        events
-    }
 }
 
 /// Who made a change: the first line of the author's key, else of the commit mark.
@@ -445,6 +420,7 @@ impl Wants for Agent {
         };
         self.history.write(&about, &told);
         self.services.told(id, &told);
+        self.launches.told(id, &told);
         self.judge_turn(id, &told);
         if let (Told::RolledBack(_), Some(planned)) = (&told, self.planned.get_mut(id)) {
             planned.wants = None;
@@ -500,14 +476,18 @@ impl Agent {
             tracing::warn!("telemetry, api and log change with a restart of the agent");
         }
         let units = units(&config)?;
+        let launches = Launches::new(&config, &self.changed)?;
+        place_links(&config)?;
         if config != *self.config {
             tracing::info!("the agent's own configuration is new");
             self.sources = Sources::start(&config, &self.changed, Mode::Keep);
             self.board.vault(self.sources.standing());
             self.config = Arc::new(config);
+            self.board.configured(&self.config);
             let again = Services::start(&self.config, self.sources.consul());
             self.services = self.services.followed_by(again);
             self.rollouts = turns::rollouts(&self.config, &self.sources, &self.changed);
+            self.launches.follow(launches);
             for (planned, unit) in self.planned.iter_mut().zip(ordered(&self.config)) {
                 planned.quiet = Quiet::new(millis(unit.quiesce.min), millis(unit.quiesce.max));
                 // What is configured may ask for other files of the same inputs.

@@ -5,6 +5,14 @@ unit "namenode" {
   stop    = { timeout = "30s" }
   ready   = { http = "http://127.0.0.1:9870/healthz" }
   reload  = { http = "http://127.0.0.1:9870/reload" }
+
+  # As dfs.namenode.name.dir has it: a new cluster's namenode formats itself.
+  prepare = {
+    when_empty = "/var/lib/howdah/default/name"
+    command    = ["howdah", "namenode", "--format", "--conf", "${conf_dir}"]
+    made       = ["current/VERSION", "current/fsimage_0000000000000000000.md5"]
+  }
+
   file "core-site.xml" {}
   file "hdfs-site.xml" {}
 

@@ -133,6 +133,30 @@ fn agents(spec: &Spec) -> Vec<config::AgentConfig> {
     tasks.map(|task| lint::agent_config(task).expect("one").1.expect("a good one")).collect()
 }
 
+/// `nomad job run` is enough for a new cluster: the job's environment has the agent format the
+/// folder that the job's settings name, and no other job's does.
+#[test]
+fn the_namenode_of_the_job_formats_itself() {
+    for (site, values) in sites() {
+        for job in jobs(&values) {
+            let folder = job.job.all().into_iter().find_map(|node| {
+                let named = node.text("destination")?.ends_with("/dfs.namenode.name.dir");
+                node.text("data").filter(|_| named)
+            });
+            for unit in agents(&job).iter().flat_map(|agent| &agent.units) {
+                let Some(prepare) = &unit.prepare else {
+                    assert_ne!(unit.role, "namenode", "{site}: {}", job.file);
+                    continue;
+                };
+                assert_eq!(unit.role, "namenode", "{site}: {}", job.file);
+                let empty = format!("file://{}", prepare.when_empty[0].display());
+                assert_eq!(Some(empty.as_str()), folder, "{site}: {}", job.file);
+                assert_eq!(prepare.command[1..3], ["namenode", "-format"]);
+            }
+        }
+    }
+}
+
 /// The program's own verb on the very text that Nomad would write.
 #[test]
 fn the_program_takes_every_configuration() {

@@ -15,6 +15,7 @@ mod golden;
 mod hostile;
 mod jobs;
 mod kv;
+mod launcher;
 mod mixed;
 mod native;
 mod oracle_client;

@@ -172,11 +172,13 @@ fn the_core_has_no_effects() {
 #[test]
 fn renames_go_through_the_audited_function() {
     let concerned = |path: &str| {
-        // The port of the disk performs them; the agent swaps generations by a symlink.
+        // The port of the disk performs them; the agent swaps generations by a symlink, and
+        // components whole.
         let audited = [
             "daemons/hdfs-edge/src/disk",
             "agent/src/actuators/generations.rs",
             "agent/src/actuators/durable.rs",
+            "agent/src/actuators/fetch/place.rs",
         ];
         outside_tests(path) && !audited.iter().any(|prefix| path.starts_with(prefix))
     };

@@ -4,6 +4,7 @@
 //! falls to the agent, a subreaper, and [`orphans`] ends it.
 
 mod keeper;
+mod once;
 mod orphans;
 
 use std::ffi::OsString;
@@ -24,6 +25,7 @@ use crate::config::{Reload, expand};
 use crate::core::Exit;
 use crate::sources::environment;
 pub use keeper::{KEEP_VERB, keep};
+pub use once::run_once;
 use orphans::Known;
 pub use orphans::{adopt_orphans, end_orphans};
 
@@ -107,26 +109,9 @@ pub fn program_of(child: i32) -> i32 {
 ///
 /// # Errors
 /// The program or the launcher is not there, or the system has no room for another process.
-pub fn spawn(launcher: &PathBuf, program: &Program, tag: &str) -> io::Result<Process> {
-    let (mut command, last) = match is_ours(launcher, &program.path) {
-        true => (Command::new(&program.path), Signal::SIGKILL),
-        false => {
-            let mut command = Command::new(launcher);
-            command.arg(KEEP_VERB).arg(&program.path);
-            (command, keeper::LAST_SIGNAL)
-        }
-    };
-    tie(command.as_std_mut(), last);
-    command
-        .args(&program.arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0);
-    without_tokens(&mut command, &program.env);
-    if let Some((user, group)) = program.user {
-        command.gid(group).uid(user);
-    }
+pub fn spawn(launcher: &Path, program: &Program, tag: &str) -> io::Result<Process> {
+    let mut command = command(launcher, program);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let (mut child, known) = Known::spawn(&mut command)?;
     let group = known.id();
     let mut output = Vec::new();
@@ -137,6 +122,25 @@ pub fn spawn(launcher: &PathBuf, program: &Program, tag: &str) -> io::Result<Pro
         output.push(tokio::spawn(forward(stderr, tag.to_owned())));
     }
     Ok(Process { child, group, output, _known: known })
+}
+
+/// The program, or its keeper, as the unit's user and in a group of its own.
+fn command(launcher: &Path, program: &Program) -> Command {
+    let (mut command, last) = match is_ours(launcher, &program.path) {
+        true => (Command::new(&program.path), Signal::SIGKILL),
+        false => {
+            let mut command = Command::new(launcher);
+            command.arg(KEEP_VERB).arg(&program.path);
+            (command, keeper::LAST_SIGNAL)
+        }
+    };
+    tie(command.as_std_mut(), last);
+    command.args(&program.arguments).process_group(0);
+    without_tokens(&mut command, &program.env);
+    if let Some((user, group)) = program.user {
+        command.gid(group).uid(user);
+    }
+    command
 }
 
 /// Whether a program is this one.

@@ -7,6 +7,7 @@
 //! owner may open.
 
 pub mod client;
+mod pages;
 
 use std::future::pending;
 use std::os::unix::fs::PermissionsExt as _;
@@ -89,7 +90,8 @@ async fn healthz(State(board): Shared) -> Response {
 
 async fn metrics(State(board): Shared) -> Response {
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (kind, board.metrics()).into_response()
+    let pages = pages::all(&board.pages()).await;
+    (kind, board.metrics() + &pages).into_response()
 }
 
 async fn status(State(board): Shared) -> Response {

@@ -125,6 +125,9 @@ pub(super) fn validate(common: &Common) -> i32 {
     if common.json {
         println!("{}", json!({ "valid": problems.is_empty(), "problems": problems }));
     } else if let Ok(config) = &loaded {
+        for note in &config.notes {
+            eprintln!("howdah: {note}");
+        }
         println!("valid: {} units, {} layers", config.units.len(), config.layers.len());
     } else {
         for problem in &problems {
@@ -266,6 +269,9 @@ pub(super) fn status(common: &Common) -> Result<(), Failure> {
         );
         if let Some(number) = unit["rolled_back_to"].as_u64() {
             println!("  rolled back to generation {number}");
+        }
+        if let Some(launch) = text("launch") {
+            println!("  not started: {launch}");
         }
         if let Some(rollout) = text("rollout") {
             println!("  rollout: {rollout}");

@@ -196,6 +196,18 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// One inner table, or a list of several.
+    pub fn tables(&mut self, name: &'static str) -> Vec<Fields<'a>> {
+        let Some(item) = self.one(name) else { return Vec::new() };
+        let Value::List(values) = item.value else {
+            return self.inner(item, name).into_iter().collect();
+        };
+        let each = |(value, place): (Value, Place)| {
+            self.inner(Item { name: name.to_owned(), labels: Vec::new(), value, place }, name)
+        };
+        values.into_iter().filter_map(each).collect()
+    }
+
     /// Blocks with one label each (`unit "datanode" { ... }`), in order. In JSON the label is a key
     /// of the object. A label may stand once.
     pub fn labelled(&mut self, name: &'static str) -> Vec<(String, Fields<'a>)> {

@@ -7,6 +7,8 @@
 
 mod doubled;
 pub mod fields;
+mod flokkr;
+mod launch;
 mod read;
 pub mod tree;
 
@@ -15,6 +17,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use launch::{Awaited, Checksum, Fetch, Prepare, WaitFor};
 pub use tree::{Place, Problem, Scope, expand};
 
 use crate::render::Format;
@@ -51,6 +54,8 @@ pub struct AgentConfig {
     pub author_key: Option<String>,
     /// How old a last good generation may be when a host boots without its sources.
     pub last_good_max_age: Duration,
+    /// What an operator should know about this configuration, one line each.
+    pub notes: Vec<String>,
 }
 
 /// How Consul is reached.
@@ -178,8 +183,16 @@ pub struct UnitConfig {
     pub restart: Restart,
     /// How it is known to be ready.
     pub ready: Option<Ready>,
+    /// What is downloaded first.
+    pub fetch: Vec<Fetch>,
     /// What must be there first.
-    pub wait_for: Option<WaitFor>,
+    pub wait_for: Vec<WaitFor>,
+    /// What is run once before the first start.
+    pub prepare: Option<Prepare>,
+    /// `host:port` and path of a page for Prometheus that the agent's own page passes on.
+    pub metrics: Option<String>,
+    /// Where links to the unit's folder of files are put.
+    pub links: Vec<PathBuf>,
     /// How long its inputs must be quiet.
     pub quiesce: Quiesce,
     /// What to do when a key is missing.
@@ -218,6 +231,8 @@ pub struct Stop {
 pub struct Restart {
     /// First pause.
     pub backoff: Duration,
+    /// How much longer each following pause is; twice as long unless set.
+    pub step: Option<Duration>,
     /// Longest pause.
     pub cap: Duration,
     /// A run this long counts as well.
@@ -232,17 +247,6 @@ pub struct Ready {
     /// `host:port` and path of a page that answers 200.
     pub http: String,
     /// How long a new configuration may take to get there.
-    pub timeout: Duration,
-}
-
-/// A service that must have passing instances.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WaitFor {
-    /// Its name.
-    pub service: String,
-    /// How many.
-    pub passing: u32,
-    /// How long to wait before that counts as a failure.
     pub timeout: Duration,
 }
 

@@ -8,11 +8,12 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::fields::{Fields, Problems};
+use super::flokkr::{self, Old};
 use super::tree::Item;
 use super::{
-    AgentConfig, ChangeRules, Check, CheckKind, Consul, Drift, FileConfig, Layer, LayerSource,
-    Loaded, OnMissing, Quiesce, Ready, Reload, Restart, Rollout, Scope, ServiceConfig, Stop,
-    TemplateSource, UnitConfig, Validate, Vault, VaultAuth, WaitFor,
+    AgentConfig, Awaited, ChangeRules, Check, CheckKind, Consul, Drift, FileConfig, Layer,
+    LayerSource, Loaded, OnMissing, Problem, Quiesce, Ready, Reload, Restart, Rollout, Scope,
+    ServiceConfig, Stop, TemplateSource, UnitConfig, Validate, Vault, VaultAuth, launch,
 };
 use crate::core::window::Window;
 use crate::render::Format;
@@ -27,12 +28,12 @@ const fn seconds(count: u64) -> Duration {
 
 pub(super) fn agent(items: Vec<Item>, scope: &Scope) -> Loaded {
     let problems = Problems::default();
-    let config = {
-        let mut fields = Fields::new("the configuration", items, None, &problems);
-        let config = top(&mut fields, scope);
-        fields.finish();
-        config
-    };
+    let old = Old::read(&scope.env, &scope.node);
+    let mut fields = Fields::new("the configuration", items, None, &problems);
+    let (mut config, own_layers) = top(&mut fields, scope, &old);
+    fields.finish();
+    problems.borrow_mut().extend(old.furnish(&mut config, own_layers));
+    problems.borrow_mut().extend(without_consul(&config));
     let mut problems = problems.into_inner();
     if problems.is_empty() {
         return Ok(config);
@@ -41,7 +42,29 @@ pub(super) fn agent(items: Vec<Item>, scope: &Scope) -> Loaded {
     Err(problems)
 }
 
-fn top(fields: &mut Fields<'_>, scope: &Scope) -> AgentConfig {
+/// Units that need the Consul that is not there.
+fn without_consul(config: &AgentConfig) -> Vec<Problem> {
+    let waits = |unit: &UnitConfig| {
+        unit.wait_for.iter().any(|wait| matches!(wait.what, Awaited::Service { .. }))
+    };
+    let needs =
+        |unit: &&UnitConfig| !unit.services.is_empty() || waits(unit) || unit.rollout.is_some();
+    let problem = |unit: &UnitConfig| Problem {
+        place: None,
+        message: format!(
+            "unit {:?} has a service, wait_for a service or rollout, which need Consul; add a \
+             consul block (an empty one means CONSUL_HTTP_ADDR or 127.0.0.1:8500)",
+            unit.name
+        ),
+    };
+    match &config.consul {
+        Some(_) => Vec::new(),
+        None => config.units.iter().filter(needs).map(problem).collect(),
+    }
+}
+
+/// The configuration, and whether it has layers of its own.
+fn top(fields: &mut Fields<'_>, scope: &Scope, old: &Old) -> (AgentConfig, bool) {
     let cluster = fields.text("cluster").unwrap_or_else(|| "default".to_owned());
     let state_dir =
         fields.text("state_dir").map_or_else(|| "/var/lib/howdah".into(), PathBuf::from);
@@ -65,7 +88,11 @@ fn top(fields: &mut Fields<'_>, scope: &Scope) -> AgentConfig {
         log_json = log.word("format", &[("text", false), ("json", true)]).unwrap_or(false);
         log.finish();
     }
-    let layers = layers(fields, scope);
+    let own_layers = layers(fields);
+    let otherwise = || {
+        let usual = || flokkr::standard_layers("conf/hdfs/", &scope.node);
+        old.layers(&scope.node).unwrap_or_else(usual)
+    };
     let consul = fields.table("consul").map(consul);
     let folder = |fields: &mut Fields<'_>, name| {
         let mut table = fields.table(name)?;
@@ -76,24 +103,15 @@ fn top(fields: &mut Fields<'_>, scope: &Scope) -> AgentConfig {
         table.finish();
         folder.map(PathBuf::from)
     };
-    let units = units(fields);
-    for unit in units.iter().filter(|_| consul.is_none()) {
-        let name = &unit.name;
-        if !unit.services.is_empty() || unit.wait_for.is_some() || unit.rollout.is_some() {
-            let message = format!(
-                "unit {name:?} has a service, wait_for or rollout, which need Consul; add a \
-                 consul block (an empty one means CONSUL_HTTP_ADDR or 127.0.0.1:8500)"
-            );
-            fields.complain(fields.place(), message);
-        }
-    }
-    AgentConfig {
+    let units = units(fields, old);
+    let own = !own_layers.is_empty();
+    let config = AgentConfig {
         cluster,
         store: folder(fields, "store"),
         secrets: folder(fields, "secrets"),
         consul,
         vault: fields.table("vault").map(vault),
-        layers,
+        layers: if own { own_layers } else { otherwise() },
         units,
         listen,
         socket: super::expand(&socket, &[("state_dir", &state)]).into(),
@@ -101,7 +119,9 @@ fn top(fields: &mut Fields<'_>, scope: &Scope) -> AgentConfig {
         log_json,
         author_key: fields.text("author_key"),
         last_good_max_age: fields.time("last_good_max_age").unwrap_or(seconds(7 * 86_400)),
-    }
+        notes: Vec::new(),
+    };
+    (config, own)
 }
 
 fn consul(mut fields: Fields<'_>) -> Consul {
@@ -168,7 +188,7 @@ fn auth(mut fields: Fields<'_>) -> VaultAuth {
     auth
 }
 
-fn layers(fields: &mut Fields<'_>, scope: &Scope) -> Vec<Layer> {
+fn layers(fields: &mut Fields<'_>) -> Vec<Layer> {
     let mut layers = Vec::new();
     for (name, mut block) in fields.labelled("layer") {
         let kv = block.text("kv").map(|prefix| {
@@ -186,22 +206,10 @@ fn layers(fields: &mut Fields<'_>, scope: &Scope) -> Vec<Layer> {
         }
         block.finish();
     }
-    if layers.is_empty() {
-        let kv = |name: &str, prefix: String| Layer {
-            name: name.to_owned(),
-            source: LayerSource::Kv(prefix),
-        };
-        layers = vec![
-            kv("cluster", "conf/hdfs/".to_owned()),
-            kv("role", "conf/hdfs/@${unit.role}/".to_owned()),
-            kv("host", format!("conf/hdfs/@host/{}/", scope.node)),
-            Layer { name: "env".to_owned(), source: LayerSource::Environment },
-        ];
-    }
     layers
 }
 
-fn units(fields: &mut Fields<'_>) -> Vec<UnitConfig> {
+fn units(fields: &mut Fields<'_>, old: &Old) -> Vec<UnitConfig> {
     let plain = |name: &str| {
         !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c))
     };
@@ -210,12 +218,12 @@ fn units(fields: &mut Fields<'_>) -> Vec<UnitConfig> {
         if !plain(&name) {
             block.complain(block.place(), "a unit's name has letters, digits, - and _ only");
         }
-        units.push(unit(name, block));
+        units.push(unit(name, block, old));
     }
     units
 }
 
-fn unit(name: String, mut fields: Fields<'_>) -> UnitConfig {
+fn unit(name: String, mut fields: Fields<'_>, old: &Old) -> UnitConfig {
     let (schema, validate) = validation(&mut fields);
     let unit = UnitConfig {
         role: fields.text("role").unwrap_or_else(|| name.clone()),
@@ -223,9 +231,17 @@ fn unit(name: String, mut fields: Fields<'_>) -> UnitConfig {
         env: fields.map("env").into_iter().flatten().collect(),
         user: fields.text("user"),
         stop: stop(&mut fields),
-        restart: restart(&mut fields),
+        restart: restart(&mut fields, old.restart()),
         ready: ready(&mut fields),
-        wait_for: wait_for(&mut fields),
+        fetch: fields
+            .labelled("fetch")
+            .into_iter()
+            .filter_map(|(name, block)| launch::fetch(name, block))
+            .collect(),
+        wait_for: launch::wait_for(&mut fields),
+        prepare: launch::prepare(&mut fields),
+        links: launch::links(&mut fields),
+        metrics: metrics(&mut fields),
         quiesce: quiesce(&mut fields),
         on_missing: fields
             .word("on_missing", &[("fail", OnMissing::Fail), ("keep", OnMissing::Keep)])
@@ -268,20 +284,24 @@ fn stop(fields: &mut Fields<'_>) -> Stop {
     stop
 }
 
-fn restart(fields: &mut Fields<'_>) -> Restart {
+fn restart(fields: &mut Fields<'_>, old: Option<&Restart>) -> Restart {
     let mut restart = Restart {
         backoff: Duration::from_millis(200),
+        step: None,
         cap: seconds(30),
         reset_after: seconds(60),
         max_failures: 10,
     };
     if let Some(mut table) = fields.table("restart") {
+        restart.step = table.time("step");
         restart.backoff = table.time("backoff").unwrap_or(restart.backoff);
         restart.cap = table.time("cap").unwrap_or(restart.cap);
         restart.reset_after = table.time("reset_after").unwrap_or(restart.reset_after);
         let most = table.number("max_failures", 1, 1_000_000);
         restart.max_failures = most.map_or(restart.max_failures, |most| most as u32);
         table.finish();
+    } else if let Some(old) = old {
+        restart = old.clone();
     }
     restart
 }
@@ -299,16 +319,16 @@ fn ready(fields: &mut Fields<'_>) -> Option<Ready> {
     Some(Ready { http: http?, timeout })
 }
 
-fn wait_for(fields: &mut Fields<'_>) -> Option<WaitFor> {
-    let mut table = fields.table("wait_for")?;
-    let service = table.text("service");
-    if service.is_none() {
-        table.complain(table.place(), "wait_for needs service = \"NAME\"");
+fn metrics(fields: &mut Fields<'_>) -> Option<String> {
+    let mut table = fields.table("metrics")?;
+    let http = table.parsed("http", "a URL such as \"http://127.0.0.1:8088/prom\"", |text| {
+        text.strip_prefix("http://").map(str::to_owned)
+    });
+    if http.is_none() {
+        table.complain(table.place(), "metrics needs http = \"http://HOST:PORT/PATH\"");
     }
-    let passing = table.number("passing", 1, 10_000).map_or(1, |count| count as u32);
-    let timeout = table.time("timeout").unwrap_or(seconds(300));
     table.finish();
-    Some(WaitFor { service: service?, passing, timeout })
+    http
 }
 
 fn quiesce(fields: &mut Fields<'_>) -> Quiesce {

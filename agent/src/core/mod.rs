@@ -146,7 +146,7 @@ impl Supervisor {
     /// Units in the order in which they are restarted. Nothing starts before its `Wanted`.
     pub fn new(policies: impl IntoIterator<Item = Policy>) -> Self {
         let unit = |policy: Policy| Unit {
-            backoff: Backoff::new(policy.backoff_ms, policy.backoff_ms_max),
+            backoff: policy.backoff(),
             policy,
             failures: 0,
             wanted: None,
@@ -172,7 +172,7 @@ impl Supervisor {
     /// From now on a unit is treated like this.
     pub fn treat(&mut self, unit: UnitId, policy: Policy) {
         let unit = &mut self.units[unit];
-        unit.backoff = Backoff::new(policy.backoff_ms, policy.backoff_ms_max);
+        unit.backoff = policy.backoff();
         unit.policy = policy;
     }
 

@@ -18,6 +18,7 @@ fn policy() -> Policy {
     Policy {
         backoff_ms: 100,
         backoff_ms_max: 300,
+        backoff_ms_step: None,
         reset_after_ms: 5_000,
         failures_max: 4,
         stop_timeout_ms: 1_000,

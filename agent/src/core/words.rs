@@ -19,6 +19,8 @@ pub struct Policy {
     pub backoff_ms: Millis,
     /// Longest pause before a restart.
     pub backoff_ms_max: Millis,
+    /// How much longer each pause is than the one before; twice as long without.
+    pub backoff_ms_step: Option<Millis>,
     /// A unit that ran this long starts over with the first pause.
     pub reset_after_ms: Millis,
     /// Failures in a row before the first "ready" of all, after which the supervisor gives up.
@@ -40,11 +42,19 @@ pub struct Policy {
     pub exhausts: bool,
 }
 
+impl Policy {
+    /// The pauses before restarts.
+    pub fn backoff(&self) -> super::Backoff {
+        super::Backoff::new(self.backoff_ms, self.backoff_ms_max).stepping(self.backoff_ms_step)
+    }
+}
+
 impl Default for Policy {
     fn default() -> Self {
         Self {
             backoff_ms: 200,
             backoff_ms_max: 10_000,
+            backoff_ms_step: None,
             reset_after_ms: 10_000,
             failures_max: 10,
             stop_timeout_ms: 15_000,

@@ -121,7 +121,7 @@ async fn format(
     names: &[PathBuf],
     formatted: bool,
     namenode: &Unit,
-    launcher: &PathBuf,
+    launcher: &Path,
 ) -> Result<(), Failure> {
     let mark = FormatMark::new(root, names);
     let unfinished = mark.stands(names);
@@ -138,7 +138,7 @@ async fn format(
 }
 
 /// By a child, so that its memory is gone afterwards. `again` replaces what is there.
-async fn run_format(namenode: &Unit, launcher: &PathBuf, again: bool) -> Result<(), Failure> {
+async fn run_format(namenode: &Unit, launcher: &Path, again: bool) -> Result<(), Failure> {
     let mut program = namenode.program.clone().expect("the namenode is a unit with a program");
     program.arguments.push(OsString::from("--format"));
     if again {

@@ -68,6 +68,16 @@ impl History {
         if let (Told::Committed { .. } | Told::Refused(_), Some(author)) = (told, about.author) {
             line["author"] = author.into();
         }
+        self.append(&line);
+    }
+
+    /// Appends what was done before a unit's program could start.
+    pub fn launched(&mut self, unit: &str, event: &str, reason: &str) {
+        let time = chrono::Utc::now().to_rfc3339();
+        self.append(&json!({ "event": event, "reason": reason, "time": time, "unit": unit }));
+    }
+
+    fn append(&mut self, line: &Value) {
         let Some(file) = &mut self.file else { return };
         if let Err(error) = file.write_all(format!("{line}\n").as_bytes()) {
             tracing::error!("the history misses a line: {error}");

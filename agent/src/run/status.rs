@@ -17,7 +17,7 @@ use super::inputs::{Health, Heard};
 use super::metrics;
 use super::vault;
 use crate::actuators::process;
-use crate::config::AgentConfig;
+use crate::config::{AgentConfig, UnitConfig};
 use crate::core::UnitId;
 use crate::driver::Told;
 use crate::engine::Rendered;
@@ -69,6 +69,8 @@ pub struct UnitStatus {
     pub drifts: u64,
     /// How far its part in a rollout over the hosts is, where that is not over.
     pub rollout: Option<String>,
+    /// Why its program is not started yet.
+    pub launch: Option<String>,
     /// Starts of its process.
     pub starts: u64,
     /// Renders that could be used, and that could not.
@@ -156,6 +158,8 @@ struct State {
     frozen: bool,
     cluster_frozen: Option<String>,
     complaints: BTreeMap<String, String>,
+    /// Pages for Prometheus of the units themselves.
+    pages: Vec<(String, String)>,
     vault: Option<watch::Receiver<Standing>>,
 }
 
@@ -182,7 +186,21 @@ impl Board {
             })
             .collect();
         let state = State { units, frozen: frozen_file.exists(), ..State::default() };
-        Self { cluster: config.cluster.clone(), frozen_file, changed, state: Mutex::new(state) }
+        let cluster = config.cluster.clone();
+        let board = Self { cluster, frozen_file, changed, state: Mutex::new(state) };
+        board.configured(config);
+        board
+    }
+
+    /// What the configuration says about what is shown.
+    pub fn configured(&self, config: &AgentConfig) {
+        let page = |unit: &UnitConfig| Some((unit.name.clone(), unit.metrics.clone()?));
+        self.state().pages = config.units.iter().filter_map(page).collect();
+    }
+
+    /// Pages for Prometheus that units have themselves: name and address.
+    pub fn pages(&self) -> Vec<(String, String)> {
+        self.state().pages.clone()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -283,6 +301,11 @@ impl Board {
         if unit.figures.lock.is_none_or(|(before, _)| before != lock) {
             unit.figures.lock = Some((lock, Instant::now()));
         }
+    }
+
+    /// Why a unit's program is not started yet, if anything holds it back.
+    pub fn launch(&self, id: UnitId, told: Option<String>) {
+        self.state().units[id].launch = told;
     }
 
     /// A unit starts from its last good generation.

@@ -1,8 +1,11 @@
 //! What a configured unit is for the driver.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::actuators::generations::Generations;
+use crate::actuators::links;
 use crate::actuators::process::Program;
 use crate::config::{AgentConfig, UnitConfig, expand};
 use crate::core::{Millis, Policy};
@@ -38,33 +41,15 @@ fn driven(config: &AgentConfig, unit: &UnitConfig) -> Result<Unit, String> {
     let folder = unit.folder(&config.state_dir);
     std::fs::create_dir_all(&folder)
         .map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
-    let state = config.state_dir.display().to_string();
-    let conf = unit.conf_dir(&config.state_dir).display().to_string();
-    let late = [
-        ("conf_dir", conf.as_str()),
-        ("state_dir", state.as_str()),
-        ("unit.name", unit.name.as_str()),
-        ("unit.role", unit.role.as_str()),
-    ];
-    let mut words = unit.command.iter().flatten().map(|word| expand(word, &late));
-    let program = words.next().map(|path| (path, words.map(Into::into).collect()));
-    let user = unit.user.as_deref().map(user_of).transpose()?;
-    let env = unit.env.iter().map(|(name, value)| (name.clone(), expand(value, &late))).collect();
     let patience = unit.ready.as_ref().map_or(Duration::from_secs(30), |ready| ready.timeout);
     Ok(Unit {
         name: unit.name.clone(),
         generations: generations(config, unit),
-        program: program.map(|(path, arguments)| Program {
-            path: path.into(),
-            arguments,
-            env,
-            user,
-            stop: unit.stop.signal,
-            reload: unit.reload.clone(),
-        }),
+        program: unit.command.as_ref().map(|words| program(config, unit, words)).transpose()?,
         policy: Policy {
             backoff_ms: millis(unit.restart.backoff),
             backoff_ms_max: millis(unit.restart.cap),
+            backoff_ms_step: unit.restart.step.map(millis),
             reset_after_ms: millis(unit.restart.reset_after),
             failures_max: unit.restart.max_failures,
             stop_timeout_ms: millis(unit.stop.timeout),
@@ -76,6 +61,50 @@ fn driven(config: &AgentConfig, unit: &UnitConfig) -> Result<Unit, String> {
             exhausts: true,
         },
     })
+}
+
+/// Words as a program of the unit: with its environment and as its user.
+pub(super) fn program(
+    config: &AgentConfig,
+    unit: &UnitConfig,
+    words: &[String],
+) -> Result<Program, String> {
+    let state = config.state_dir.display().to_string();
+    let conf = unit.conf_dir(&config.state_dir).display().to_string();
+    let late = [
+        ("conf_dir", conf.as_str()),
+        ("state_dir", state.as_str()),
+        ("unit.name", unit.name.as_str()),
+        ("unit.role", unit.role.as_str()),
+    ];
+    let mut words = words.iter().map(|word| expand(word, &late));
+    Ok(Program {
+        path: words.next().unwrap_or_default().into(),
+        arguments: words.map(Into::into).collect(),
+        env: unit.env.iter().map(|(name, value)| (name.clone(), expand(value, &late))).collect(),
+        user: unit.user.as_deref().map(user_of).transpose()?,
+        stop: unit.stop.signal,
+        reload: unit.reload.clone(),
+    })
+}
+
+/// Makes the links to the units' folders of files.
+pub(super) fn place_links(config: &AgentConfig) -> Result<(), String> {
+    let mut owners: BTreeMap<PathBuf, &str> = BTreeMap::new();
+    for unit in &config.units {
+        let target = unit.conf_dir(&config.state_dir);
+        for link in &unit.links {
+            let (state, name) = (config.state_dir.display().to_string(), &unit.name);
+            let late = [("state_dir", state.as_str()), ("unit.name", name)];
+            let link = PathBuf::from(expand(&link.display().to_string(), &late));
+            if let Some(owner) = owners.insert(link.clone(), name) {
+                let link = link.display();
+                return Err(format!("{link} cannot link to the files of both {owner} and {name}"));
+            }
+            links::place(&link, &target)?;
+        }
+    }
+    Ok(())
 }
 
 fn user_of(name: &str) -> Result<(u32, u32), String> {

@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Instant, UNIX_EPOCH};
 
 use hdfs_core::namenode::{Identity, Namenode};
-use hdfs_disk::disk::{Disk, DiskLock};
+use hdfs_disk::disk::{Disk, DiskLock, TEMPORARY_SUFFIX};
 use hdfs_disk::image::ImageReader;
 use hdfs_disk::storage::{
-    ImageFile, NAMENODE_LAYOUT, NameFolders, NamenodeVersion, OpenSegment, Recovered, Retention,
+    FileName, ImageFile, NAMENODE_LAYOUT, NameFolders, NamenodeVersion, OpenSegment, Recovered,
+    Retention,
 };
 use hdfs_edge::config::Config;
 use hdfs_edge::daemon::Failure;
@@ -311,17 +312,28 @@ impl Names {
 /// Bytes gathered before they are written to an image.
 pub(crate) const IMAGE_BUFFER_LENGTH: usize = 1 << 20;
 
-/// Whether a folder holds anything a format would destroy.
+/// Whether a folder holds anything a format would destroy. What a format that was killed has left
+/// is nothing: VERSION comes last, and before it there is an image of an empty namespace at most.
 fn holds_something(folders: &NameFolders) -> Result<bool, Failure> {
     for disk in folders.disks() {
         match disk.list("current") {
-            Ok(entries) if entries.is_empty() => {}
+            Ok(entries) if entries.iter().all(|entry| is_unfinished(&entry.name)) => {}
             Ok(_) => return Ok(true),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(user(error)),
         }
     }
     Ok(false)
+}
+
+fn is_unfinished(name: &str) -> bool {
+    let written = name.strip_suffix(TEMPORARY_SUFFIX).unwrap_or(name);
+    let of_empty_namespace = matches!(
+        FileName::parse(written),
+        Some(FileName::Image(0) | FileName::ImageDigest(0) | FileName::Checkpoint(0))
+    );
+    // A VERSION that is not written whole is none.
+    of_empty_namespace || written == "seen_txid" || (written == "VERSION" && name != written)
 }
 
 /// The namespace of an image and the segments after it.

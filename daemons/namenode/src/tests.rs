@@ -258,6 +258,33 @@ fn in_memory() -> (Home, MemoryDisk) {
     (home, disk)
 }
 
+/// A format that was cut off was begun again with `--force` only, so a supervisor that formats an
+/// empty folder was stuck after a crash. Now what it left counts as nothing until VERSION is there,
+/// which comes last; from then on it is a file system, and is refused.
+#[test]
+fn a_format_can_be_cut_off_anywhere() {
+    const SEEDS: u64 = 3;
+    let (home, disk) = in_memory();
+    let (mut again, mut whole) = (0, 0);
+    for events in 0..=disk.event_count() {
+        for seed in 1..=SEEDS {
+            let left = disk.crash(events, seed);
+            let given = left.clone();
+            let disks = move |_: &Path, _: Purpose| Ok(Arc::new(given.clone()) as Arc<dyn Disk>);
+            match format::run_on(&home.config(), Some("CID-2".into()), false, &disks) {
+                Ok(()) => again += 1,
+                Err(refused) => {
+                    assert!(refused.message.contains("holds a file system already"), "{refused}");
+                    whole += 1;
+                }
+            }
+            let started = start_on(&home, &left);
+            drop(started.unwrap_or_else(|failure| panic!("after {events} events: {failure}")));
+        }
+    }
+    assert!(again > 0 && whole > 0, "{again} formatted again, {whole} were whole");
+}
+
 fn start_on(home: &Home, disk: &MemoryDisk) -> Result<Running, Failure> {
     let given = disk.clone();
     let disks = move |_: &Path, _: Purpose| Ok(Arc::new(given.clone()) as Arc<dyn Disk>);
