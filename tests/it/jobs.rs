@@ -4,6 +4,7 @@
 
 mod broken;
 mod lint;
+mod run;
 mod spec;
 
 use std::collections::{BTreeMap, BTreeSet};
