@@ -23,7 +23,7 @@ use crate::actuators::fetch::{self, Fetched, Progress};
 use crate::actuators::prepare::{self, Next};
 use crate::actuators::process::{self, Program};
 use crate::config::{AgentConfig, Awaited, Fetch, Prepare, UnitConfig, WaitFor, expand};
-use crate::core::{Backoff, Event, UnitId};
+use crate::core::{Backoff, Event, Token, UnitId};
 use crate::driver::Told;
 
 /// Between two looks at an address, as flokkr's launcher does it.
@@ -118,6 +118,8 @@ struct Launch {
     again: Option<(Instant, String)>,
     waits: Vec<Waiting>,
     running: bool,
+    /// The files that it is to have, where that is known.
+    files: Option<Token>,
     /// The core knows that nothing holds it back any more.
     let_go: bool,
     /// It runs with components that were replaced meanwhile.
@@ -156,6 +158,7 @@ impl Launches {
                 attempt: None,
                 again: None,
                 running: false,
+                files: None,
                 let_go: false,
                 restart: false,
             })
@@ -191,6 +194,14 @@ impl Launches {
             _ => return,
         }
         launch.waits.iter_mut().for_each(Waiting::over);
+    }
+
+    /// A unit is to have these files now: what waits for them looks again once they are in force.
+    pub(super) fn wants(&mut self, id: UnitId, token: Option<Token>) {
+        let Some(launch) = self.units.get_mut(id).filter(|launch| !launch.let_go) else { return };
+        if std::mem::replace(&mut launch.files, token) != token {
+            self.changed.notify_one();
+        }
     }
 
     /// Whether there is nothing to look at: every unit may start whenever the core says so.
