@@ -291,12 +291,13 @@ impl Launch {
     fn attempt<F>(
         &mut self,
         changed: &Arc<Notify>,
+        first: String,
         step: impl FnOnce(Arc<Progress>, Arc<Mutex<String>>) -> F,
     ) where
         F: Future<Output = Outcome> + 'static + Send,
     {
-        let (left, progress, what) =
-            (Arc::new(Mutex::new(None)), Arc::new(Progress::default()), Arc::default());
+        let (left, progress) = (Arc::new(Mutex::new(None)), Arc::new(Progress::default()));
+        let what = Arc::new(Mutex::new(first));
         let work = step(progress.clone(), Arc::clone(&what));
         let (leave, changed) = (left.clone(), changed.clone());
         let task = tokio::spawn(async move {
@@ -317,7 +318,8 @@ impl Launch {
 
     fn begin_fetch(&mut self, changed: &Arc<Notify>) {
         let (all, unit) = (self.plan.fetch.clone(), self.plan.name.clone());
-        self.attempt(changed, |progress, what| async move {
+        let first = all.first().map_or(String::new(), |each| format!("fetches {}", each.name));
+        self.attempt(changed, first, |progress, what| async move {
             let mut told = Vec::new();
             for each in all {
                 let name = &each.name;
@@ -353,11 +355,10 @@ impl Launch {
         }
         let (unit, folder) = (self.plan.name.clone(), self.plan.folder.clone());
         let launcher = launcher.to_owned();
-        self.attempt(changed, |_, what| async move {
-            let words = words(&program);
-            *what.lock().unwrap_or_else(PoisonError::into_inner) =
-                format!("is prepared by {words}");
-            tracing::info!(unit, "is prepared by {words}");
+        let words = words(&program);
+        let what = format!("is prepared by {words}");
+        tracing::info!(unit, "{what}");
+        self.attempt(changed, what, |_, _| async move {
             prepare::begin(&prepare, &folder)?;
             process::run_once(&launcher, &program, &unit, prepare.timeout).await?;
             prepare::finish(&prepare, &folder)?;
