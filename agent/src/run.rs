@@ -399,6 +399,10 @@ impl Wants for Agent {
             health.insert("consul-services".to_owned(), said.borrow().error.clone());
         }
         self.board.sources(health, self.sources.heard());
+        for (id, planned) in self.planned.iter().enumerate() {
+            let wanted = &planned.wanted;
+            self.launches.wants(id, (!wanted.absent).then_some(wanted.token));
+        }
         Ok(self.planned.iter().map(|planned| planned.wanted.clone()).collect())
     }
 

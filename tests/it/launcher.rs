@@ -334,6 +334,31 @@ fn a_format_may_be_killed_at_any_time() {
     host.until_ready();
 }
 
+/// A preparation that was interrupted waited for the next look at everything, five seconds later,
+/// since no file of the unit changed at that start. Files that are in force already are enough.
+#[test]
+fn an_interrupted_preparation_goes_on_at_once() {
+    let unit = "  command = [\"/bin/sleep\", \"1000\"]\n\
+                prepare = { when_empty = \"ROOT/data\", made = \"whole\", \
+                command = [\"/bin/sh\", \"-c\", \"mkdir -p ROOT/data; \
+                test -e ROOT/go && touch ROOT/data/whole || exec sleep 1000\"] }\n";
+    let mut host = Host::new("plain", unit);
+    host.launch();
+    host.until("half of it", |host| host.path("data").exists().then_some(()));
+    assert!(
+        host.unit()["launch"].as_str().expect("a reason").starts_with("is prepared by /bin/sh")
+    );
+    host.agent().kill();
+    fs::write(host.path("data/half"), "").expect("a file");
+    fs::write(host.path("go"), "").expect("a file");
+    let began = std::time::Instant::now();
+    host.launch();
+    host.until_ready();
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    assert!(host.path("data/half").exists(), "the agent empties nothing");
+    host.stop();
+}
+
 /// A failed preparation is told in one line, counts, and is tried again after growing pauses.
 #[test]
 fn a_preparation_that_fails_counts() {

@@ -255,18 +255,22 @@ pub(super) fn status(common: &Common) -> Result<(), Failure> {
         println!("the cluster is frozen: {reason}; howdah thaw --cluster resumes");
     }
     for unit in status["units"].as_array().into_iter().flatten() {
+        let text = |field: &str| unit[field].as_str().map(str::to_owned);
+        let name = text("name").unwrap_or_default();
+        let generation = match unit["generation"].as_u64() {
+            Some(number) => format!("generation {number}"),
+            None => "no generation yet".to_owned(),
+        };
         let ready = match (unit["ready"] == true, unit["state"].as_str()) {
             (true, None) => "ready".to_owned(),
             (true, Some(state)) => format!("ready, {state}"),
             (false, _) => "not ready".to_owned(),
         };
-        let text = |field: &str| unit[field].as_str().map(str::to_owned);
-        println!(
-            "{}: {ready}, generation {}, process {}",
-            text("name").unwrap_or_default(),
-            unit["generation"],
-            unit["pid"]
-        );
+        match (unit["program"] == true, unit["pid"].as_i64()) {
+            (false, _) => println!("{name}: files only, {generation}"),
+            (true, Some(pid)) => println!("{name}: {ready}, {generation}, process {pid}"),
+            (true, None) => println!("{name}: {ready}, {generation}, no process"),
+        }
         if let Some(number) = unit["rolled_back_to"].as_u64() {
             println!("  rolled back to generation {number}");
         }

@@ -23,7 +23,7 @@ use crate::actuators::fetch::{self, Fetched, Progress};
 use crate::actuators::prepare::{self, Next};
 use crate::actuators::process::{self, Program};
 use crate::config::{AgentConfig, Awaited, Fetch, Prepare, UnitConfig, WaitFor, expand};
-use crate::core::{Backoff, Event, UnitId};
+use crate::core::{Backoff, Event, Token, UnitId};
 use crate::driver::Told;
 
 /// Between two looks at an address, as flokkr's launcher does it.
@@ -118,6 +118,8 @@ struct Launch {
     again: Option<(Instant, String)>,
     waits: Vec<Waiting>,
     running: bool,
+    /// The files that it is to have, where that is known.
+    files: Option<Token>,
     /// The core knows that nothing holds it back any more.
     let_go: bool,
     /// It runs with components that were replaced meanwhile.
@@ -156,6 +158,7 @@ impl Launches {
                 attempt: None,
                 again: None,
                 running: false,
+                files: None,
                 let_go: false,
                 restart: false,
             })
@@ -191,6 +194,14 @@ impl Launches {
             _ => return,
         }
         launch.waits.iter_mut().for_each(Waiting::over);
+    }
+
+    /// A unit is to have these files now: what waits for them looks again once they are in force.
+    pub(super) fn wants(&mut self, id: UnitId, token: Option<Token>) {
+        let Some(launch) = self.units.get_mut(id).filter(|launch| !launch.let_go) else { return };
+        if std::mem::replace(&mut launch.files, token) != token {
+            self.changed.notify_one();
+        }
     }
 
     /// Whether there is nothing to look at: every unit may start whenever the core says so.
@@ -280,12 +291,13 @@ impl Launch {
     fn attempt<F>(
         &mut self,
         changed: &Arc<Notify>,
+        first: String,
         step: impl FnOnce(Arc<Progress>, Arc<Mutex<String>>) -> F,
     ) where
         F: Future<Output = Outcome> + 'static + Send,
     {
-        let (left, progress, what) =
-            (Arc::new(Mutex::new(None)), Arc::new(Progress::default()), Arc::default());
+        let (left, progress) = (Arc::new(Mutex::new(None)), Arc::new(Progress::default()));
+        let what = Arc::new(Mutex::new(first));
         let work = step(progress.clone(), Arc::clone(&what));
         let (leave, changed) = (left.clone(), changed.clone());
         let task = tokio::spawn(async move {
@@ -306,7 +318,8 @@ impl Launch {
 
     fn begin_fetch(&mut self, changed: &Arc<Notify>) {
         let (all, unit) = (self.plan.fetch.clone(), self.plan.name.clone());
-        self.attempt(changed, |progress, what| async move {
+        let first = all.first().map_or(String::new(), |each| format!("fetches {}", each.name));
+        self.attempt(changed, first, |progress, what| async move {
             let mut told = Vec::new();
             for each in all {
                 let name = &each.name;
@@ -342,11 +355,10 @@ impl Launch {
         }
         let (unit, folder) = (self.plan.name.clone(), self.plan.folder.clone());
         let launcher = launcher.to_owned();
-        self.attempt(changed, |_, what| async move {
-            let words = words(&program);
-            *what.lock().unwrap_or_else(PoisonError::into_inner) =
-                format!("is prepared by {words}");
-            tracing::info!(unit, "is prepared by {words}");
+        let words = words(&program);
+        let what = format!("is prepared by {words}");
+        tracing::info!(unit, "{what}");
+        self.attempt(changed, what, |_, _| async move {
             prepare::begin(&prepare, &folder)?;
             process::run_once(&launcher, &program, &unit, prepare.timeout).await?;
             prepare::finish(&prepare, &folder)?;

@@ -13,7 +13,7 @@ use super::vault::Samples;
 /// Families under way.
 struct Page<'a> {
     text: String,
-    units: &'a [UnitStatus],
+    units: Vec<&'a UnitStatus>,
 }
 
 impl Page<'_> {
@@ -30,7 +30,7 @@ impl Page<'_> {
     /// One sample for every unit.
     fn each(&mut self, name: &str, kind: &str, help: &str, value: impl Fn(&UnitStatus) -> f64) {
         let sample = |unit: &UnitStatus| (format!("unit=\"{}\"", unit.name), value(unit));
-        let samples: Vec<_> = self.units.iter().map(sample).collect();
+        let samples: Vec<_> = self.units.iter().copied().map(sample).collect();
         self.family(name, kind, help, &samples);
     }
 
@@ -42,7 +42,7 @@ impl Page<'_> {
         values: impl Fn(&UnitStatus) -> Vec<(&'static str, f64)>,
     ) {
         let mut samples = Vec::new();
-        for unit in self.units {
+        for unit in &self.units {
             for (which, value) in values(unit) {
                 samples.push((format!("unit=\"{}\",{label}=\"{which}\"", unit.name), value));
             }
@@ -61,7 +61,7 @@ pub(super) fn text(
     (sources, heard): (&Health, &Heard),
     more: &[(&str, &str, Samples)],
 ) -> String {
-    let mut page = Page { text: String::new(), units };
+    let mut page = Page { text: String::new(), units: units.iter().collect() };
     generations(&mut page);
     children(&mut page);
     let name = |source: &str| format!("source=\"{}\"", source.escape_default());
@@ -82,7 +82,7 @@ pub(super) fn text(
 /// Only of units whose changes go over the hosts.
 fn locks(page: &mut Page<'_>) {
     let of = |unit: &UnitStatus| Some((format!("unit=\"{}\"", unit.name), unit.figures.lock?));
-    let locks: Vec<_> = page.units.iter().filter_map(of).collect();
+    let locks: Vec<_> = page.units.iter().copied().filter_map(of).collect();
     let held =
         |(labels, (lock, _)): &(String, (Lock, _))| (labels.clone(), flag(*lock == Lock::Held));
     let waited = |(labels, (lock, since)): &(String, (Lock, Instant))| {
@@ -161,7 +161,10 @@ fn generations(page: &mut Page<'_>) {
     });
 }
 
+/// Only of units that run a program.
 fn children(page: &mut Page<'_>) {
+    let all = page.units.clone();
+    page.units.retain(|unit| unit.program);
     page.each("agent_child_up", "gauge", "Whether the unit's process runs.", |unit| {
         flag(unit.pid.is_some())
     });
@@ -176,4 +179,5 @@ fn children(page: &mut Page<'_>) {
             vec![("asked", asked as f64), ("died", died as f64)]
         },
     );
+    page.units = all;
 }

@@ -41,6 +41,8 @@ pub struct UnitStatus {
     pub name: String,
     /// Its role.
     pub role: String,
+    /// Whether it runs a program; else it is a folder of files.
+    pub program: bool,
     /// The generation in force.
     pub generation: Option<u64>,
     /// The KV index of the last render.
@@ -181,6 +183,7 @@ impl Board {
             .map(|unit| UnitStatus {
                 name: unit.name.clone(),
                 role: unit.role.clone(),
+                program: unit.command.is_some(),
                 generation: super::generations(config, unit).current(),
                 ..UnitStatus::default()
             })
