@@ -29,6 +29,7 @@ pub(super) fn check(unit: &UnitConfig, files: &Files, layered: &Layered) -> Foun
         return found;
     }
     let mut texts = Vec::new();
+    let services = nameservices_of(&ours);
     for (name, file) in &ours {
         let Some(text) = file.text() else {
             found.errors.push(format!("{name}: Hadoop's configuration must be UTF-8 text"));
@@ -38,7 +39,8 @@ pub(super) fn check(unit: &UnitConfig, files: &Files, layered: &Layered) -> Foun
         match config::properties(Path::new(name), text) {
             Ok(properties) => {
                 for (key, value) in properties {
-                    property(unit, (name, file), &key, &value, layered, &mut found);
+                    let of = (key.as_str(), stands_for(&key, &services));
+                    property(unit, (name, file), of, &value, layered, &mut found);
                 }
             }
             Err(_) if file.secret => found.errors.push(format!(
@@ -63,14 +65,14 @@ pub(super) fn check(unit: &UnitConfig, files: &Files, layered: &Layered) -> Foun
 fn property(
     unit: &UnitConfig,
     (file, whole): (&str, &File),
-    name: &str,
+    (name, key): (&str, &str),
     value: &str,
     layered: &Layered,
     found: &mut Found,
 ) {
     let setting = layered.files.get(file).and_then(|settings| settings.get(name));
     let place = setting.map_or_else(|| file.to_owned(), |setting| setting.origin.to_string());
-    match keys::find(name) {
+    match keys::find(key) {
         // References to other keys are resolved later, over all files.
         Some(key) if !value.contains("${") => {
             if let Err(accepted) = config::check(key, value.trim()) {
@@ -81,6 +83,7 @@ fn property(
             }
         }
         Some(_) => {}
+        None if key == NAMENODES => {}
         None => {
             let near = nearest(name, keys::ALL.iter().map(|key| key.name));
             // A daemon of ours knows all it reads; others (YARN, clients) have keys of their own.
@@ -92,6 +95,36 @@ fn property(
             found.warnings.push(format!("{}: {place}: {name} is unknown{hint}", unit.name));
         }
     }
+}
+
+/// The namenodes of a nameservice, whose name follows.
+const NAMENODES: &str = "dfs.ha.namenodes";
+
+/// The nameservices that the files name.
+fn nameservices_of(files: &[(&str, &File)]) -> Vec<String> {
+    let mut services = Vec::new();
+    for (name, file) in files {
+        let properties = file.text().map(|text| config::properties(Path::new(name), text));
+        for (key, value) in properties.into_iter().flatten().flatten() {
+            if key == "dfs.nameservices" {
+                services = value.split(',').map(|each| each.trim().to_owned()).collect();
+            }
+        }
+    }
+    services.retain(|name| !name.is_empty());
+    services
+}
+
+/// The key that a name with `.SERVICE` or `.SERVICE.NAMENODE` behind it stands for; else the name.
+fn stands_for<'n>(name: &'n str, services: &[String]) -> &'n str {
+    let base = |service: &String| {
+        if let Some(base) = name.strip_suffix(service) {
+            return base.strip_suffix('.');
+        }
+        let (base, namenode) = name.split_once(&format!(".{service}."))?;
+        (!namenode.is_empty() && !namenode.contains('.')).then_some(base)
+    };
+    services.iter().find_map(base).unwrap_or(name)
 }
 
 fn keys_of_ours(name: &str) -> bool {

@@ -55,6 +55,31 @@ fn layers_files_and_index() {
     assert_eq!(rendered.files.len(), 1, "only the files named");
 }
 
+/// Names with the suffix of a nameservice are those of the key table.
+#[test]
+fn nameservices_have_keys_of_their_own() {
+    let site = |name: &str| format!("conf/hdfs/hdfs-site.xml/{name}");
+    let keys = [
+        ("dfs.nameservices", "sh"),
+        ("dfs.ha.namenodes.sh", "nn1"),
+        ("dfs.namenode.rpc-address.sh.nn1", "a:8020"),
+        ("dfs.namenode.http-address.sh.nn1", "a:9870"),
+    ];
+    let mut keys: Vec<(String, &str)> = keys.map(|(name, value)| (site(name), value)).into();
+    let run = |keys: &[(String, &str)]| {
+        let entries: Vec<(&str, &str)> = keys.iter().map(|(key, v)| (key.as_str(), *v)).collect();
+        run("", &inputs(&entries))
+    };
+    let rendered = run(&keys);
+    assert!(rendered.usable() && rendered.warnings.is_empty(), "{rendered:?}");
+    keys.push((site("dfs.namenode.rpc-adress.sh.nn1"), "a:8020"));
+    let warned = run(&keys).warnings.join("\n");
+    assert!(warned.contains("did you mean dfs.namenode.rpc-address?"), "{warned}");
+    keys.push((site("dfs.namenode.handler.count.sh"), "many"));
+    let refused = run(&keys).refusal();
+    assert!(refused.contains("dfs.namenode.handler.count.sh = \"many\""), "{refused}");
+}
+
 #[test]
 fn binary_values_and_bad_keys() {
     let mut inputs = inputs(&[]);
