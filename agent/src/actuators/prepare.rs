@@ -157,7 +157,7 @@ fn read(unit: &Path) -> Result<Option<Record>, String> {
 }
 
 fn write(prepare: &Prepare, unit: &Path, stage: Stage) -> Result<(), String> {
-    let time = chrono::Utc::now().to_rfc3339();
+    let time = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
     let record = Record { folders: prepare.when_empty.clone(), stage, time };
     let text = serde_json::to_vec(&record).map_err(|error| error.to_string())?;
     durable::write(&path(unit), &text, 0o644).map_err(|error| error.to_string())

@@ -62,7 +62,8 @@ impl History {
                 return;
             }
         };
-        line["time"] = chrono::Utc::now().to_rfc3339().into();
+        line["time"] =
+            chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true).into();
         line["unit"] = about.unit.into();
         line["index"] = about.index.into();
         if let (Told::Committed { .. } | Told::Refused(_), Some(author)) = (told, about.author) {
@@ -73,7 +74,7 @@ impl History {
 
     /// Appends what was done before a unit's program could start.
     pub fn launched(&mut self, unit: &str, event: &str, reason: &str) {
-        let time = chrono::Utc::now().to_rfc3339();
+        let time = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
         self.append(&json!({ "event": event, "reason": reason, "time": time, "unit": unit }));
     }
 

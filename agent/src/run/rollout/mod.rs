@@ -344,7 +344,7 @@ impl Worker {
     }
 
     async fn over(&mut self, wish: &Wish, result: Result<(), String>) -> State {
-        let time = chrono::Utc::now().to_rfc3339();
+        let time = chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
         let halt = result.err().map(|reason| Halt { node: self.store.node(), reason, time });
         if let Some(halt) = &halt {
             tracing::error!(unit = self.store.unit(), "the rollout is {halt}");
