@@ -78,6 +78,7 @@ impl<'a> Fields<'a> {
         if value.is_none() || !item.labels.is_empty() {
             let found = match &item.value {
                 Value::Text(text) => format!("{text:?}"),
+                Value::Number(number) => number.to_string(),
                 other => other.kind().to_owned(),
             };
             self.complain(Some(item.place), format!("{name} is {found}; {accepted} is accepted"));

@@ -145,7 +145,7 @@ fn complaints_name_line_and_nearest_name() {
             "\nunit \"a\" {\n  comand = [\"x\"]\n}",
             "a.hcl:3: comand is unknown in unit \"a\"; did you mean command?",
         ),
-        ("cluster = 3", "a.hcl:1: cluster is a number; text is accepted"),
+        ("cluster = 3", "a.hcl:1: cluster is 3; text is accepted"),
         (
             "cluster = \"a\"\ncluster = \"b\"",
             "a.hcl:2: invalid attribute; expected unique attribute key",
@@ -239,8 +239,9 @@ fn numbers_may_be_texts() {
     let mut scope = scope();
     scope.env.insert("NOMAD_PORT_rpc".to_owned(), "8020".to_owned());
     scope.env.insert("NOMAD_PORT_odd".to_owned(), "http".to_owned());
-    let port =
-        |value: &str| format!("unit \"u\" {{\n  service \"s\" {{\n    port = {value}\n  }}\n}}\n");
+    let port = |value: &str| {
+        format!("unit \"u\" {{\n  service \"s\" {{\n    port = {value}\n  }}\n}}\nconsul {{}}\n")
+    };
     for value in ["8020", "\"8020\"", "\"${env.NOMAD_PORT_rpc}\""] {
         let config = load_text("a.hcl", &port(value), &scope).unwrap();
         assert_eq!(config.units[0].services[0].port, 8020, "{value}");
@@ -250,12 +251,14 @@ fn numbers_may_be_texts() {
         ("\"${env.NOMAD_PORT_odd}\"", "\"http\""),
         ("\"70000\"", "\"70000\""),
         ("\"\"", "\"\""),
-        ("true", "a truth value"),
+        ("true", "true or false"),
+        ("70000", "70000"),
+        ("80.5", "80.5"),
     ] {
         let problems = load_text("a.hcl", &port(value), &scope).unwrap_err();
         let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
         assert_eq!(told, [format!("a.hcl:3: port is {shown}; {accepted}")], "{value}");
     }
-    let missing = load_text("a.hcl", "unit \"u\" {\n  service \"s\" {}\n}\n", &scope);
+    let missing = load_text("a.hcl", "unit \"u\" {\n  service \"s\" {}\n}\nconsul {}\n", &scope);
     assert!(missing.unwrap_err()[0].to_string().contains("a service needs port = NUMBER"));
 }
