@@ -4,12 +4,13 @@
 
 mod broken;
 mod lint;
+mod nomad;
 mod run;
 mod spec;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use hcl::Value;
@@ -300,27 +301,4 @@ fn the_dashboard_asks_for_metrics_that_there_are() {
         dashboard.split(letters).filter(|word| word.starts_with("agent_")).collect();
     assert!(named.len() > 10, "{named:?}");
     none("not in docs/agent.md", named.iter().filter(|name| !reference.contains(*name)));
-}
-
-#[test]
-fn nomad_itself_takes_the_jobs() {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let nomad = std::env::split_paths(&path).map(|folder| folder.join("nomad"));
-    let Some(nomad) = nomad.into_iter().find(|path: &PathBuf| path.is_file()) else {
-        // The one check that may be left out: Nomad is no part of what the tests install.
-        eprintln!("SKIPPED nomad job validate: there is no nomad on the PATH");
-        return;
-    };
-    for (site, _) in sites() {
-        for (job, _) in files("jobs", "nomad") {
-            let mut command = Command::new(&nomad);
-            command.current_dir(root()).args(["job", "validate"]);
-            if site != "defaults" {
-                command.arg(format!("-var-file={site}"));
-            }
-            let output = command.arg(&job).output().expect("nomad runs");
-            let complaint = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success(), "{job} with {site}: {complaint}");
-        }
-    }
 }

@@ -1,0 +1,265 @@
+//! A real Nomad, where one is on the PATH, takes the jobs and runs them: a development agent with
+//! `raw_exec`, a real Consul and Vault, and clients that reach the namenode by its name in Consul.
+//!
+//! The machine's resolver does not know Consul. So Nomad and the clients run with another
+//! `/etc/resolv.conf`, in a mount namespace of their own, and a relay between it and Consul's DNS.
+
+use std::fs;
+use std::net::UdpSocket;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use tests::ports::Offset;
+use tests::process::{Guard, tail};
+use tests::stack::{Consul, Storage, Vault, call};
+use tests::{binary, root, wait};
+
+use super::{files, sites};
+
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Where the relay listens: a loopback address that nobody else takes.
+const RESOLVER: &str = "127.0.83.53";
+
+/// The jobs whose programs are here, and the port of each one's agent.
+const RUN: [(&str, u16); 5] = [
+    ("agent", 9180),
+    ("namenode", 9181),
+    ("datanode", 9182),
+    ("secondarynamenode", 9183),
+    ("prometheus", 9184),
+];
+
+/// Nomad, or word that it is not here: the one thing that may be left out, since it is no part of
+/// what the tests install.
+fn program(test: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let nomad = std::env::split_paths(&path).map(|folder| folder.join("nomad"));
+    let found = nomad.into_iter().find(|path: &PathBuf| path.is_file());
+    if found.is_none() {
+        eprintln!("SKIPPED {test}: there is no nomad on the PATH");
+    }
+    found
+}
+
+#[test]
+fn nomad_itself_takes_the_jobs() {
+    let Some(nomad) = program("nomad_itself_takes_the_jobs") else { return };
+    for (site, _) in sites() {
+        for (job, _) in files("jobs", "nomad") {
+            let mut command = Command::new(&nomad);
+            command.current_dir(root()).args(["job", "validate"]);
+            if site != "defaults" {
+                command.arg(format!("-var-file={site}"));
+            }
+            let output = command.arg(&job).output().expect("nomad runs");
+            let complaint = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{job} with {site}: {complaint}");
+        }
+    }
+}
+
+/// Passes questions on to Consul's DNS, one after another.
+fn relay(consul: &Consul) {
+    let inside = UdpSocket::bind((RESOLVER, 53)).expect("root may take port 53");
+    let dns = consul.dns();
+    std::thread::spawn(move || {
+        let mut packet = [0; 4096];
+        while let Ok((length, from)) = inside.recv_from(&mut packet) {
+            let Ok(out) = UdpSocket::bind("127.0.0.1:0") else { return };
+            let _ = out.set_read_timeout(Some(Duration::from_secs(2)));
+            let _ = out.send_to(&packet[..length], &dns);
+            if let Ok(length) = out.recv(&mut packet) {
+                let _ = inside.send_to(&packet[..length], from);
+            }
+        }
+    });
+}
+
+/// A command that resolves names by the relay.
+fn resolving(folder: &Path, program: &Path) -> Command {
+    let conf = folder.join("resolv.conf");
+    fs::write(&conf, format!("nameserver {RESOLVER}\n")).expect("a file");
+    let mut command = Command::new("unshare");
+    let script = "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"";
+    command.args(["--mount", "sh", "-c", script]).arg(conf).arg(program);
+    command
+}
+
+/// Nomad's development agent.
+struct Nomad {
+    program: PathBuf,
+    address: String,
+    process: Guard,
+    log: PathBuf,
+}
+
+impl Nomad {
+    fn start(program: PathBuf, folder: &Path, consul: &Consul) -> Self {
+        let offset = Offset::take();
+        let [http, rpc, serf] = [9864, 9866, 9867].map(|port| offset.port(port));
+        // The offset is Nomad's for as long as the test runs.
+        std::mem::forget(offset);
+        let config = format!(
+            r#"bind_addr = "127.0.0.1"
+disable_update_check = true
+ports {{
+  http = {http}
+  rpc  = {rpc}
+  serf = {serf}
+}}
+consul {{
+  address             = "{}"
+  client_auto_join    = false
+  server_auto_join    = false
+  auto_advertise      = false
+}}
+client {{
+  max_kill_timeout = "3m"
+  options          = {{ "fingerprint.denylist" = "env_aws,env_gce,env_azure,env_digitalocean" }}
+}}
+plugin "raw_exec" {{
+  config {{
+    enabled = true
+  }}
+}}
+"#,
+            consul.address()
+        );
+        let (path, log) = (folder.join("nomad.hcl"), folder.join("nomad.log"));
+        fs::write(&path, config).expect("a configuration");
+        let mut command = resolving(folder, &program);
+        command.args(["agent", "-dev", "-config"]).arg(path);
+        let out = fs::File::create(&log).expect("a log");
+        command.stdin(Stdio::null()).stdout(out.try_clone().expect("twice")).stderr(out);
+        let process = Guard::new(command.spawn().expect("nomad starts"));
+        let address = format!("127.0.0.1:{http}");
+        let nomad = Self { program, address, process, log };
+        wait::until("a node that is ready", PATIENCE, || {
+            let nodes = nomad.get("/v1/nodes");
+            (nodes[0]["Status"] == "ready").then_some(())
+        });
+        nomad
+    }
+
+    fn get(&self, path: &str) -> Value {
+        call(&self.address, "GET", path, &[], None).map_or(Value::Null, |(_, value)| value)
+    }
+
+    fn run(&self, job: &str, variables: &[(String, String)]) {
+        let mut command = Command::new(&self.program);
+        command.current_dir(root()).args(["job", "run", "-detach"]);
+        command.arg(format!("-address=http://{}", self.address));
+        for (name, value) in variables {
+            command.args(["-var", &format!("{name}={value}")]);
+        }
+        let output = command.arg(format!("jobs/{job}.nomad")).output().expect("nomad runs");
+        let told = [&output.stdout[..], &output.stderr].concat();
+        let told = String::from_utf8_lossy(&told).into_owned();
+        assert!(output.status.success() && !told.contains("Warning"), "{job}: {told}");
+    }
+
+    fn stop(&self, job: &str) {
+        let mut command = Command::new(&self.program);
+        command.args(["job", "stop", "-purge", "-yes"]);
+        command.arg(format!("-address=http://{}", self.address)).arg(job);
+        let output = command.output().expect("nomad runs");
+        assert!(output.status.success(), "{job}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// Vault trusts the identities that Nomad gives to tasks: the commands of docs/nomad.md.
+fn trust(vault: &Vault, nomad: &Nomad) {
+    vault.must("POST", "/v1/sys/auth/jwt-nomad", Some(&json!({"type": "jwt"})));
+    let keys = format!("http://{}/.well-known/jwks.json", nomad.address);
+    vault.must("POST", "/v1/auth/jwt-nomad/config", Some(&json!({"jwks_url": keys})));
+    let policy = "path \"secret/data/hdfs/*\" { capabilities = [\"read\"] }";
+    vault.must("PUT", "/v1/sys/policies/acl/howdah", Some(&json!({"policy": policy})));
+    let role = json!({
+        "role_type": "jwt", "bound_audiences": ["vault.io"], "user_claim": "/nomad_job_id",
+        "user_claim_json_pointer": true, "token_policies": ["howdah"], "token_period": "30m",
+    });
+    vault.must("POST", "/v1/auth/jwt-nomad/role/howdah", Some(&role));
+}
+
+#[test]
+fn nomad_runs_the_jobs() {
+    let Some(program) = program("nomad_runs_the_jobs") else { return };
+    let consul = Consul::start().expect("a Consul");
+    let vault = Vault::start(Storage::Memory).expect("a Vault");
+    let folder = tempfile::tempdir().expect("a folder");
+    relay(&consul);
+    let mut nomad = Nomad::start(program, folder.path(), &consul);
+    trust(&vault, &nomad);
+    for (name, value) in [("dfs.replication", "1"), ("dfs.namenode.safemode.extension", "0")] {
+        consul.put(&format!("conf/hdfs/hdfs-site.xml/{name}"), value);
+    }
+    let offset = Offset::take();
+    let pair = |name: &str, value: String| (name.to_owned(), value);
+    let variables = [
+        pair("bind", "127.0.0.1".to_owned()),
+        pair("port_offset", offset.value().to_string()),
+        pair("data_path", folder.path().join("data").display().to_string()),
+        pair("howdah", binary::howdah().display().to_string()),
+        pair("consul_address", consul.address()),
+        pair("vault_address", format!("http://{}", vault.address())),
+    ];
+    for (job, _) in RUN {
+        nomad.run(job, &variables);
+    }
+    let status = |port: u16| {
+        let address = format!("127.0.0.1:{}", offset.port(port));
+        call(&address, "GET", "/v1/status", &[], None).map_or(Value::Null, |(_, value)| value)
+    };
+    for (job, port) in RUN {
+        let well = || {
+            let (unit, vault) = (&status(port)["units"][0], &status(port)["vault"]);
+            let ready = unit["ready"] == true || unit["program"] == false;
+            (ready && unit["generation"].is_u64() && vault["logged_in"] == true).then_some(())
+        };
+        let told = std::panic::catch_unwind(|| wait::until(job, PATIENCE, well));
+        if told.is_err() {
+            let allocations = nomad.get(&format!("/v1/job/{job}/allocations"));
+            let id = allocations[0]["ID"].as_str().unwrap_or_default();
+            let log = format!("/v1/client/fs/logs/{id}?task={job}&type=stderr&plain=true");
+            let log = tests::stack::call_text(&nomad.address, "GET", &log, &[], None);
+            panic!("{job}: {:#}\n{allocations:#}\n{log:?}\n{}", status(port), tail(&nomad.log));
+        }
+    }
+    // By its name, from the configuration that the job `agent` keeps for clients.
+    let conf = folder.path().join("data/default/agent/host/units/client/conf");
+    let core = fs::read_to_string(conf.join("core-site.xml")).expect("core-site.xml");
+    assert!(core.contains("hdfs://namenode.service.consul:"), "{core}");
+    let dfs = |words: &[&str]| -> Output {
+        let mut command = resolving(folder.path(), &binary::howdah());
+        command.arg("dfs").args(words).env("HADOOP_CONF_DIR", &conf);
+        command.output().expect("howdah runs")
+    };
+    let local = folder.path().join("local.txt");
+    fs::write(&local, "by Nomad").expect("a file");
+    let put = dfs(&["-put", &local.display().to_string(), "/f"]);
+    assert!(put.status.success(), "{}", String::from_utf8_lossy(&put.stderr));
+    assert_eq!(dfs(&["-cat", "/f"]).stdout, b"by Nomad");
+    // An edit restarts the datanode, and Nomad has no part in it.
+    let before = nomad.get("/v1/job/datanode/allocations");
+    consul.put("conf/hdfs/@datanode/hdfs-site.xml/dfs.datanode.socket.write.timeout", "480001");
+    wait::until("the datanode is restarted", PATIENCE, || {
+        let unit = status(9182)["units"][0].clone();
+        (unit["starts"] == 2 && unit["ready"] == true).then_some(())
+    });
+    let after = nomad.get("/v1/job/datanode/allocations");
+    assert_eq!(before[0]["ID"], after[0]["ID"]);
+    assert_eq!(after[0]["TaskStates"]["datanode"]["Restarts"], 0, "{after:#}");
+    assert_eq!(dfs(&["-cat", "/f"]).stdout, b"by Nomad");
+    for (job, _) in RUN.iter().rev() {
+        nomad.stop(job);
+    }
+    wait::until("every service is deregistered", PATIENCE, || {
+        (consul.must("GET", "/v1/agent/services", None) == json!({})).then_some(())
+    });
+    nomad.process.signal(Signal::SIGINT);
+    nomad.process.wait(PATIENCE);
+}
