@@ -298,20 +298,42 @@ fn a_folder_with_something_in_it_is_left_alone() {
 /// A format killed anywhere leaves nothing that stands in the way, and never loses a namespace.
 #[test]
 fn a_format_may_be_killed_at_any_time() {
-    const ROUNDS: u64 = 40;
+    const ROUNDS: u64 = 30;
     let mut host = Host::namenode();
     let root = host.root.path().display().to_string();
+    let (hold, held) = (host.path("hold"), host.path("held"));
+    let version = host.name_folder().join("current/VERSION");
+    // With `hold` there, a format is everything but its last step, and stays so.
+    let program = binary::howdah().display().to_string();
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in *-format*) if test -e {root}/hold; then\n\
+         {program} \"$@\" && rm {root}/name/current/VERSION && touch {root}/held\n\
+         exec sleep 1000; fi;; esac\nexec {program} \"$@\"\n"
+    );
+    fs::write(host.path("program"), script).expect("a script");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(host.path("program"), mode).expect("a mode");
+    host.edit(&program, &format!("{root}/program"));
+
     let mut formatted: Option<String> = None;
     let (mut unfinished, mut kept) = (0, 0);
     for round in 0..ROUNDS {
-        let (began, version) =
-            (host.told("is prepared by"), host.name_folder().join("current/VERSION"));
+        let began = host.told("is prepared by");
+        let _ = (fs::remove_file(&hold), fs::remove_file(&held));
+        if round % 3 == 0 {
+            fs::write(&hold, "").expect("a file");
+        }
         host.launch();
-        host.until("a format has begun or is over", |host| {
-            (host.told("is prepared by") > began || version.exists()).then_some(())
-        });
-        // Not a wait: each round kills at another time of the format.
-        std::thread::sleep(Duration::from_millis(round * 7 % 41));
+        match (&formatted, round % 3) {
+            (Some(_), _) => host.until_ready(),
+            (None, 0) => host.until("all but the end", |_| held.exists().then_some(())),
+            (None, 1) => host.until("a format", |host| {
+                (host.told("is prepared by") > began || version.exists()).then_some(())
+            }),
+            (None, _) => host.until("all of it", |_| version.exists().then_some(())),
+        }
+        // Not a wait: each round kills at another time.
+        std::thread::sleep(Duration::from_millis(round * 7 % 23));
         host.agent().kill();
         host.until("nothing is left", |_| {
             tests::process::with_argument(&root).is_empty().then_some(())
@@ -330,6 +352,7 @@ fn a_format_may_be_killed_at_any_time() {
         }
     }
     assert!(unfinished > 0 && kept > 0, "{unfinished} killed in the middle, {kept} kept");
+    let _ = fs::remove_file(&hold);
     host.launch();
     host.until_ready();
 }
