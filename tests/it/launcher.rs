@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
+use tests::binary;
 use tests::ports::Offset;
 use tests::process::{Guard, tail};
 use tests::stack::call;
-use tests::{binary, wait};
 
 use crate::common;
 
@@ -136,18 +136,23 @@ impl Host {
     }
 
     fn until<T>(&self, what: &str, mut look: impl FnMut(&Self) -> Option<T>) -> T {
-        wait::until(&format!("{what}\n(log: {})", self.path("log").display()), PATIENCE, || {
-            look(self)
-        })
+        let start = std::time::Instant::now();
+        loop {
+            if let Some(found) = look(self) {
+                return found;
+            }
+            assert!(
+                start.elapsed() < PATIENCE,
+                "in vain: {what}\n{:#}\n{}",
+                self.unit(),
+                tail(&self.path("log"))
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     fn until_ready(&self) {
-        let ready = |host: &Self| (host.unit()["ready"] == true).then_some(());
-        let start = std::time::Instant::now();
-        while ready(self).is_none() {
-            assert!(start.elapsed() < PATIENCE, "not ready\n{}", tail(&self.path("log")));
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        self.until("it is ready", |host| (host.unit()["ready"] == true).then_some(()));
     }
 
     /// Why the program is not started, once the agent says so.
