@@ -340,7 +340,10 @@ fn a_format_may_be_killed_at_any_time() {
         // Not a wait: each round kills at another time.
         std::thread::sleep(Duration::from_millis(round * 7 % 23));
         host.agent().kill();
+        // A child that is about to end has no words any more, and may still hold the port.
+        let port = host.offset.port(TELEMETRY);
         host.until("nothing is left", |_| {
+            TcpListener::bind(("127.0.0.1", port)).ok()?;
             tests::process::with_argument(&root).is_empty().then_some(())
         });
         match (&formatted, version.exists()) {
