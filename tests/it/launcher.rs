@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
+use tests::binary;
 use tests::ports::Offset;
 use tests::process::{Guard, tail};
 use tests::stack::call;
-use tests::{binary, wait};
 
 use crate::common;
 
@@ -136,18 +136,23 @@ impl Host {
     }
 
     fn until<T>(&self, what: &str, mut look: impl FnMut(&Self) -> Option<T>) -> T {
-        wait::until(&format!("{what}\n(log: {})", self.path("log").display()), PATIENCE, || {
-            look(self)
-        })
+        let start = std::time::Instant::now();
+        loop {
+            if let Some(found) = look(self) {
+                return found;
+            }
+            assert!(
+                start.elapsed() < PATIENCE,
+                "in vain: {what}\n{:#}\n{}",
+                self.unit(),
+                tail(&self.path("log"))
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     fn until_ready(&self) {
-        let ready = |host: &Self| (host.unit()["ready"] == true).then_some(());
-        let start = std::time::Instant::now();
-        while ready(self).is_none() {
-            assert!(start.elapsed() < PATIENCE, "not ready\n{}", tail(&self.path("log")));
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        self.until("it is ready", |host| (host.unit()["ready"] == true).then_some(()));
     }
 
     /// Why the program is not started, once the agent says so.
@@ -298,22 +303,47 @@ fn a_folder_with_something_in_it_is_left_alone() {
 /// A format killed anywhere leaves nothing that stands in the way, and never loses a namespace.
 #[test]
 fn a_format_may_be_killed_at_any_time() {
-    const ROUNDS: u64 = 40;
+    const ROUNDS: u64 = 30;
     let mut host = Host::namenode();
     let root = host.root.path().display().to_string();
+    let (hold, held) = (host.path("hold"), host.path("held"));
+    let version = host.name_folder().join("current/VERSION");
+    // With `hold` there, a format is everything but its last step, and stays so.
+    let program = binary::howdah().display().to_string();
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in *-format*) if test -e {root}/hold; then\n\
+         {program} \"$@\" && rm {root}/name/current/VERSION && touch {root}/held\n\
+         exec sleep 1000; fi;; esac\nexec {program} \"$@\"\n"
+    );
+    fs::write(host.path("program"), script).expect("a script");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(host.path("program"), mode).expect("a mode");
+    host.edit(&program, &format!("{root}/program"));
+
     let mut formatted: Option<String> = None;
     let (mut unfinished, mut kept) = (0, 0);
     for round in 0..ROUNDS {
-        let (began, version) =
-            (host.told("is prepared by"), host.name_folder().join("current/VERSION"));
+        let began = host.told("is prepared by");
+        let _ = (fs::remove_file(&hold), fs::remove_file(&held));
+        if round % 3 == 0 {
+            fs::write(&hold, "").expect("a file");
+        }
         host.launch();
-        host.until("a format has begun or is over", |host| {
-            (host.told("is prepared by") > began || version.exists()).then_some(())
-        });
-        // Not a wait: each round kills at another time of the format.
-        std::thread::sleep(Duration::from_millis(round * 7 % 41));
+        match (&formatted, round % 3) {
+            (Some(_), _) => host.until_ready(),
+            (None, 0) => host.until("all but the end", |_| held.exists().then_some(())),
+            (None, 1) => host.until("a format", |host| {
+                (host.told("is prepared by") > began || version.exists()).then_some(())
+            }),
+            (None, _) => host.until("all of it", |_| version.exists().then_some(())),
+        }
+        // Not a wait: each round kills at another time.
+        std::thread::sleep(Duration::from_millis(round * 7 % 23));
         host.agent().kill();
+        // A child that is about to end has no words any more, and may still hold the port.
+        let port = host.offset.port(TELEMETRY);
         host.until("nothing is left", |_| {
+            TcpListener::bind(("127.0.0.1", port)).ok()?;
             tests::process::with_argument(&root).is_empty().then_some(())
         });
         match (&formatted, version.exists()) {
@@ -330,6 +360,7 @@ fn a_format_may_be_killed_at_any_time() {
         }
     }
     assert!(unfinished > 0 && kept > 0, "{unfinished} killed in the middle, {kept} kept");
+    let _ = fs::remove_file(&hold);
     host.launch();
     host.until_ready();
 }
