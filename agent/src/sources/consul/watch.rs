@@ -5,8 +5,9 @@
 //! that something changed, and the snapshot is read by one read-only transaction. So every
 //! snapshot is of one moment.
 //!
-//! Just after an outage a server can answer with nothing although there is something. A root that
-//! was not empty is taken as empty then only after the leader confirmed it.
+//! Just after an outage a server can answer with nothing although there is something, or with an
+//! older state while it replays its log. A root that was not empty is taken as empty then, and an
+//! index that went back at any time, only after the leader confirmed it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -108,6 +109,8 @@ struct Combiner {
     last: Option<Arc<Kv>>,
     /// The snapshot is behind what the roots told.
     stale: bool,
+    /// A root's index went back, and nobody has confirmed it.
+    back: bool,
     /// The last attempt to confirm an emptied root failed.
     unconfirmed: bool,
 }
@@ -126,6 +129,7 @@ async fn combine(consul: Arc<Consul>, roots: Vec<String>, sender: watch::Sender<
         doubt_until: None,
         last: None,
         stale: false,
+        back: false,
         unconfirmed: false,
     };
     loop {
@@ -165,7 +169,8 @@ impl Combiner {
             }
             Ok(Some(tree)) => {
                 self.errors[report.root] = None;
-                self.indexes[report.root] = Some(tree.index);
+                let before = self.indexes[report.root].replace(tree.index);
+                self.back |= before.is_some_and(|before| tree.index < before);
                 self.stale = true;
                 if tree.doubtful {
                     self.doubt_until = Some(Instant::now() + DOUBT);
@@ -189,11 +194,11 @@ impl Combiner {
             _ => self.read(false).await?,
         };
         let doubt = self.doubt_until.is_some_and(|until| Instant::now() < until);
-        if (doubt || self.unconfirmed) && self.emptied(&kv) {
+        if self.back || ((doubt || self.unconfirmed) && self.emptied(&kv)) {
             self.unconfirmed = true;
             kv = self.read(true).await?;
         }
-        self.unconfirmed = false;
+        (self.unconfirmed, self.back) = (false, false);
         self.stale = false;
         Ok(Some(kv))
     }

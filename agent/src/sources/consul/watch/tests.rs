@@ -144,6 +144,41 @@ async fn an_emptied_tree_after_an_outage_is_confirmed() {
     value(&mut receiver, "c/a", "two").await;
 }
 
+/// Story: a Consul that was killed served older values while it replayed its log, and for some
+/// milliseconds they were configuration.
+#[tokio::test]
+async fn an_index_that_went_back_is_confirmed() {
+    let confirmed = Arc::new(AtomicUsize::new(0));
+    for (truth, index) in [("new", 7), ("restored", 5)] {
+        let (count, asked) = (AtomicUsize::new(0), confirmed.clone());
+        let server = Scripted::start(move |request| {
+            if request.contains("consistent") {
+                asked.fetch_add(1, Ordering::SeqCst);
+                return tree(index, &[pair("c/a", truth, index)]);
+            }
+            match count.fetch_add(1, Ordering::SeqCst) {
+                0 => tree(7, &[pair("c/a", "new", 7)]),
+                1 => tree(5, &[pair("c/a", "replayed", 5)]),
+                _ => tree(index, &[pair("c/a", truth, index)]).after(Duration::from_millis(100)),
+            }
+        });
+        let mut receiver = watch_kv(client(&server), ["c/".to_owned()]);
+        let before = confirmed.load(Ordering::SeqCst);
+        let limit = Instant::now() + Duration::from_secs(20);
+        loop {
+            let shown = receiver.borrow_and_update().value.clone();
+            let shown = shown.map(|kv| kv.entries["c/a"].value.clone());
+            assert_ne!(shown.as_deref(), Some(&b"replayed"[..]));
+            let done = shown.as_deref() == Some(truth.as_bytes());
+            if done && confirmed.load(Ordering::SeqCst) > before {
+                break;
+            }
+            assert!(Instant::now() < limit, "{shown:?}");
+            receiver.changed().await.unwrap();
+        }
+    }
+}
+
 #[tokio::test]
 async fn several_roots_are_read_by_one_transaction() {
     let server = Scripted::start(|request| {
