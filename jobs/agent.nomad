@@ -131,7 +131,7 @@ locals {
   folder   = "${var.data_path}/${var.cluster}"
   namenode = var.namenode_host != "" ? var.namenode_host : "${var.service_prefix}namenode.service.${var.consul_domain}"
   token    = var.consul_token_file == "" ? "" : "token_file = \"${var.consul_token_file}\""
-  login    = "{ method = \"jwt\", path = \"jwt-nomad\", role = \"${var.vault_role}\", token_file = \"$${env.NOMAD_SECRETS_DIR}/nomad_vault_howdah.jwt\" }"
+  login    = "{ method = \"jwt\", path = \"jwt-nomad\", role = \"${var.vault_role}\", token_file = \"$${env.NOMAD_SECRETS_DIR}/nomad_howdah_vault.jwt\" }"
   vault    = var.vault_address == "" ? "" : "vault {\n  address = \"${var.vault_address}\"\n  auth    = ${local.login}\n}"
 
   # What Nomad decides, ports and folders, is the agent's last layer: no key in Consul changes it.
@@ -190,14 +190,14 @@ job "agent" {
 
       # For a login at Vault (role var.vault_role), and for `consul login` where Consul has ACLs.
       identity {
-        name        = "vault_howdah"
+        name        = "howdah_vault"
         aud         = ["vault.io"]
         ttl         = "1h"
         file        = true
         change_mode = "noop"
       }
       identity {
-        name        = "consul_howdah"
+        name        = "howdah_consul"
         aud         = ["consul.io"]
         ttl         = "1h"
         file        = true

@@ -148,7 +148,7 @@ locals {
   howdah   = var.artifact == "" ? var.howdah : "${NOMAD_TASK_DIR}/${var.howdah}"
   folder   = "${var.data_path}/${var.cluster}"
   token    = var.consul_token_file == "" ? "" : "token_file = \"${var.consul_token_file}\""
-  login    = "{ method = \"jwt\", path = \"jwt-nomad\", role = \"${var.vault_role}\", token_file = \"$${env.NOMAD_SECRETS_DIR}/nomad_vault_howdah.jwt\" }"
+  login    = "{ method = \"jwt\", path = \"jwt-nomad\", role = \"${var.vault_role}\", token_file = \"$${env.NOMAD_SECRETS_DIR}/nomad_howdah_vault.jwt\" }"
   vault    = var.vault_address == "" ? "" : "vault {\n  address = \"${var.vault_address}\"\n  auth    = ${local.login}\n}"
 
   # What Nomad decides, ports and folders, is the agent's last layer: no key in Consul changes it.
@@ -232,14 +232,14 @@ job "grafana" {
 
       # For a login at Vault (role var.vault_role), and for `consul login` where Consul has ACLs.
       identity {
-        name        = "vault_howdah"
+        name        = "howdah_vault"
         aud         = ["vault.io"]
         ttl         = "1h"
         file        = true
         change_mode = "noop"
       }
       identity {
-        name        = "consul_howdah"
+        name        = "howdah_consul"
         aud         = ["consul.io"]
         ttl         = "1h"
         file        = true
@@ -318,7 +318,7 @@ job "grafana" {
         change_mode     = "noop"
         left_delimiter  = "<%"
         right_delimiter = "%>"
-        data            = file("../templates/grafana/datasource.yml")
+        data            = file("templates/grafana/datasource.yml")
       }
 
       template {
@@ -326,7 +326,7 @@ job "grafana" {
         change_mode     = "noop"
         left_delimiter  = "<%"
         right_delimiter = "%>"
-        data            = file("../templates/grafana/dashboards.yml")
+        data            = file("templates/grafana/dashboards.yml")
       }
 
       template {
@@ -334,7 +334,7 @@ job "grafana" {
         change_mode     = "noop"
         left_delimiter  = "<%"
         right_delimiter = "%>"
-        data            = file("../templates/grafana/howdah.json")
+        data            = file("templates/grafana/howdah.json")
       }
 
       resources {

@@ -154,7 +154,7 @@ locals {
   howdah   = var.artifact == "" ? var.howdah : "${NOMAD_TASK_DIR}/${var.howdah}"
   folder   = "${var.data_path}/${var.cluster}"
   token    = var.consul_token_file == "" ? "" : "token_file = \"${var.consul_token_file}\""
-  login    = "{ method = \"jwt\", path = \"jwt-nomad\", role = \"${var.vault_role}\", token_file = \"$${env.NOMAD_SECRETS_DIR}/nomad_vault_howdah.jwt\" }"
+  login    = "{ method = \"jwt\", path = \"jwt-nomad\", role = \"${var.vault_role}\", token_file = \"$${env.NOMAD_SECRETS_DIR}/nomad_howdah_vault.jwt\" }"
   vault    = var.vault_address == "" ? "" : "vault {\n  address = \"${var.vault_address}\"\n  auth    = ${local.login}\n}"
 }
 
@@ -227,14 +227,14 @@ job "prometheus" {
 
       # For a login at Vault (role var.vault_role), and for `consul login` where Consul has ACLs.
       identity {
-        name        = "vault_howdah"
+        name        = "howdah_vault"
         aud         = ["vault.io"]
         ttl         = "1h"
         file        = true
         change_mode = "noop"
       }
       identity {
-        name        = "consul_howdah"
+        name        = "howdah_consul"
         aud         = ["consul.io"]
         ttl         = "1h"
         file        = true
@@ -307,7 +307,7 @@ job "prometheus" {
         change_mode     = "noop"
         left_delimiter  = "<%"
         right_delimiter = "%>"
-        data            = file("../templates/prometheus/prometheus.yml.hbs")
+        data            = file("templates/prometheus/prometheus.yml.hbs")
       }
 
       resources {

@@ -197,6 +197,12 @@ fn nomad_runs_the_jobs() {
     for (name, value) in [("dfs.replication", "1"), ("dfs.namenode.safemode.extension", "0")] {
         consul.put(&format!("conf/hdfs/hdfs-site.xml/{name}"), value);
     }
+    vault.furnish();
+    let secret = json!({"data": {"value": "from-vault"}});
+    vault.must("POST", "/v1/secret/data/hdfs/nomad", Some(&secret));
+    let template = json!("{{secret \"secret/data/hdfs/nomad\" \"value\"}}");
+    let key = "/v1/kv/conf/hdfs/@namenode/core-site.xml/test.of.vault?flags=2";
+    consul.must("PUT", key, Some(&template));
     let offset = Offset::take();
     let pair = |name: &str, value: String| (name.to_owned(), value);
     let variables = [
@@ -216,9 +222,9 @@ fn nomad_runs_the_jobs() {
     };
     for (job, port) in RUN {
         let well = || {
-            let (unit, vault) = (&status(port)["units"][0], &status(port)["vault"]);
+            let unit = &status(port)["units"][0];
             let ready = unit["ready"] == true || unit["program"] == false;
-            (ready && unit["generation"].is_u64() && vault["logged_in"] == true).then_some(())
+            (ready && unit["generation"].is_u64()).then_some(())
         };
         let told = std::panic::catch_unwind(|| wait::until(job, PATIENCE, well));
         if told.is_err() {
@@ -226,9 +232,14 @@ fn nomad_runs_the_jobs() {
             let id = allocations[0]["ID"].as_str().unwrap_or_default();
             let log = format!("/v1/client/fs/logs/{id}?task={job}&type=stderr&plain=true");
             let log = tests::stack::call_text(&nomad.address, "GET", &log, &[], None);
-            panic!("{job}: {:#}\n{allocations:#}\n{log:?}\n{}", status(port), tail(&nomad.log));
+            let states = &allocations[0]["TaskStates"];
+            panic!("{job}: {:#}\n{states:#}\n{log:?}\n{}", status(port), tail(&nomad.log));
         }
     }
+    // The namenode's identity opened Vault.
+    assert_eq!(status(9181)["vault"]["logged_in"], true, "{:#}", status(9181));
+    let core = folder.path().join("data/default/agent/namenode/units/namenode/conf/core-site.xml");
+    assert!(fs::read_to_string(core).expect("core-site.xml").contains("<value>from-vault</value>"));
     // By its name, from the configuration that the job `agent` keeps for clients.
     let conf = folder.path().join("data/default/agent/host/units/client/conf");
     let core = fs::read_to_string(conf.join("core-site.xml")).expect("core-site.xml");

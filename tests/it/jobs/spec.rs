@@ -266,11 +266,11 @@ impl Reader<'_> {
     }
 }
 
-/// Nomad's function: the text of a file, as seen from the folder of the job.
+/// Nomad's function: the text of a file, as seen from where `nomad` is run, the repository's folder.
 fn file(arguments: FuncArgs) -> Result<Value, String> {
     let path = arguments.into_values().remove(0);
     let path = path.as_str().unwrap_or_default();
-    let text = std::fs::read_to_string(tests::root().join("jobs").join(path));
+    let text = std::fs::read_to_string(tests::root().join(path));
     text.map(Value::from).map_err(|error| format!("file({path:?}): {error}"))
 }
 

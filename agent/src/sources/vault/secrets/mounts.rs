@@ -15,9 +15,11 @@ pub(super) struct Mount {
 }
 
 impl Mount {
-    /// A path of version 2: `data` or `metadata` within the mount.
+    /// A path of version 2: `data` or `metadata` within the mount. People write `data/` themselves
+    /// or not, as Vault's own command line and consul-template allow.
     pub(super) fn within(&self, part: &str, path: &str) -> String {
         let rest = path.strip_prefix(&self.prefix).unwrap_or(path);
+        let rest = rest.strip_prefix("data/").unwrap_or(rest);
         format!("{}{part}/{rest}", self.prefix)
     }
 }
@@ -53,5 +55,19 @@ impl Mounts {
     /// Forgets all: an engine may have been mounted anew.
     pub(super) fn forget(&mut self) {
         self.0.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_is_written_or_not() {
+        let mount = Mount { prefix: "secret/".to_owned(), versioned: true };
+        for path in ["secret/hdfs/nn", "secret/data/hdfs/nn"] {
+            assert_eq!(mount.within("data", path), "secret/data/hdfs/nn");
+            assert_eq!(mount.within("metadata", path), "secret/metadata/hdfs/nn");
+        }
     }
 }
