@@ -293,7 +293,10 @@ impl Agent {
             self.take_turn(id, unit, inputs, frozen);
         }
         let whole = self.add_wants_in_force(&mut wants);
-        self.sources.want(wants, whole);
+        if self.sources.want(wants, whole) {
+            // A folder of secrets has the answer already, and tells nobody.
+            self.changed.notify_one();
+        }
         self.wake(now);
     }
 

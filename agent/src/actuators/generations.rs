@@ -521,9 +521,9 @@ impl Generations {
 
     /// Removes generations that are kept no longer, and not those in force, good, or newest.
     pub fn prune(&self, newest: u64) {
-        let (numbers, good) = (self.numbers(), self.good());
+        let (numbers, kept) = (self.numbers(), [Some(newest), self.good(), self.current()]);
         let surplus = numbers.len().saturating_sub(self.keep);
-        let needed = |number: &u64| *number == newest || Some(*number) == good;
+        let needed = |number: &u64| kept.contains(&Some(*number));
         for number in numbers.into_iter().take(surplus).filter(|number| !needed(number)) {
             // Old secrets are not kept for their folder's sake.
             let meta = self.meta(number);

@@ -162,12 +162,20 @@ plugin "raw_exec" {{
         assert!(output.status.success() && !told.contains("Warning"), "{job}: {told}");
     }
 
-    fn stop(&self, job: &str) {
+    fn stop(&self, job: &str) -> Output {
         let mut command = Command::new(&self.program);
         command.args(["job", "stop", "-purge", "-yes"]);
         command.arg(format!("-address=http://{}", self.address)).arg(job);
-        let output = command.output().expect("nomad runs");
-        assert!(output.status.success(), "{job}: {}", String::from_utf8_lossy(&output.stderr));
+        command.output().expect("nomad runs")
+    }
+}
+
+/// Nomad's tasks outlive it, as they should; not a test that failed, though.
+impl Drop for Nomad {
+    fn drop(&mut self) {
+        for (job, _) in RUN {
+            let _ = self.stop(job);
+        }
     }
 }
 
@@ -266,7 +274,8 @@ fn nomad_runs_the_jobs() {
     assert_eq!(after[0]["TaskStates"]["datanode"]["Restarts"], 0, "{after:#}");
     assert_eq!(dfs(&["-cat", "/f"]).stdout, b"by Nomad");
     for (job, _) in RUN.iter().rev() {
-        nomad.stop(job);
+        let stopped = nomad.stop(job);
+        assert!(stopped.status.success(), "{}", String::from_utf8_lossy(&stopped.stderr));
     }
     wait::until("every service is deregistered", PATIENCE, || {
         (consul.must("GET", "/v1/agent/services", None) == json!({})).then_some(())
