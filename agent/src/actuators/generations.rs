@@ -11,8 +11,8 @@
 //!
 //! 1. `N.staging/` is made, and every file written with owner and mode.
 //! 2. `N.json` is written beside and renamed into place, `N.staging` renamed to `N`.
-//! 3. The files, `N` and `generations/` are synced; the first sync waits for the disk and takes the
-//!    names along, the others find nothing left to wait for.
+//! 3. The files, `N` and `generations/` are synced. With a journal the first sync waits for the disk
+//!    and takes the names along.
 //! 4. `conf` is replaced by one rename. Now the unit's program is told.
 //! 5. `N.json` and the folder of `conf` are synced, and what is kept no longer is removed.
 //!
@@ -46,7 +46,8 @@ use digests::hash_is;
 pub use digests::{digest_of_all, hash};
 use known::{Known, Seen};
 use serde::{Deserialize, Serialize};
-use write::{Owners, write_file};
+pub(crate) use write::replace;
+use write::{Owners, rename_into, sync_folder, write_file};
 
 pub use crate::engine::Files;
 use crate::engine::change::Marks;
@@ -549,38 +550,6 @@ impl Generations {
 fn relative(link: &Path, folder: &Path) -> PathBuf {
     let base = link.parent().unwrap_or(Path::new(""));
     folder.strip_prefix(base).unwrap_or(folder).to_owned()
-}
-
-/// Replaces a small file as a whole, durably.
-pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), GenerationError> {
-    let staged = beside(path);
-    stage_beside(&staged, bytes, mode)?.sync_all().map_err(failed("sync", &staged))?;
-    fs::rename(&staged, path).map_err(failed("replace", path))?;
-    sync_folder(path.parent().unwrap_or(Path::new(".")))
-}
-
-/// Replaces a small file as a whole; it and its folder are still to be synced.
-fn rename_into(path: &Path, bytes: &[u8], mode: u32) -> Result<(), GenerationError> {
-    let staged = beside(path);
-    stage_beside(&staged, bytes, mode)?;
-    fs::rename(&staged, path).map_err(failed("replace", path))
-}
-
-fn beside(path: &Path) -> PathBuf {
-    let mut staged = path.to_owned().into_os_string();
-    staged.push(".tmp");
-    staged.into()
-}
-
-fn stage_beside(staged: &Path, bytes: &[u8], mode: u32) -> Result<Handle, GenerationError> {
-    let _ = fs::remove_file(staged);
-    let file = File { content: Content::new(bytes), mode, ..File::default() };
-    write_file(staged, &file, None, None)
-}
-
-fn sync_folder(path: &Path) -> Result<(), GenerationError> {
-    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-    Handle::open(path).and_then(|folder| folder.sync_all()).map_err(failed("sync", path))
 }
 
 fn read_folder(folder: &Path) -> Result<Files, GenerationError> {

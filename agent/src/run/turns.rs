@@ -47,11 +47,13 @@ impl Agent {
 
     /// Takes a configuration, or has it wait for its turn.
     pub(super) fn propose(&mut self, id: UnitId, unit: &UnitConfig, proposal: Proposal) {
-        let generations = generations(&self.config, unit);
-        let in_force = generations.current().and_then(|number| generations.meta(number));
-        let restarts = in_force.is_some_and(|meta| meta.restart != proposal.wanted.token);
+        let restarts = || {
+            let generations = generations(&self.config, unit);
+            let in_force = generations.current().and_then(|number| generations.meta(number));
+            in_force.is_some_and(|meta| meta.restart != proposal.wanted.token)
+        };
         let runs = !self.planned[id].wanted.absent && unit.command.is_some();
-        if self.rollouts.has(id) && runs && restarts {
+        if self.rollouts.has(id) && runs && restarts() {
             self.planned[id].proposed = Some(proposal);
         } else {
             self.planned[id].proposed = None;

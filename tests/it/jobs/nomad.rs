@@ -193,15 +193,8 @@ fn trust(vault: &Vault, nomad: &Nomad) {
     vault.must("POST", "/v1/auth/jwt-nomad/role/howdah", Some(&role));
 }
 
-#[test]
-fn nomad_runs_the_jobs() {
-    let Some(program) = program("nomad_runs_the_jobs") else { return };
-    let consul = Consul::start().expect("a Consul");
-    let vault = Vault::start(Storage::Memory).expect("a Vault");
-    let folder = tempfile::tempdir().expect("a folder");
-    relay(&consul);
-    let mut nomad = Nomad::start(program, folder.path(), &consul);
-    trust(&vault, &nomad);
+/// A cluster of one datanode, one of whose values is in Vault.
+fn seed(consul: &Consul, vault: &Vault) {
     for (name, value) in [("dfs.replication", "1"), ("dfs.namenode.safemode.extension", "0")] {
         consul.put(&format!("conf/hdfs/hdfs-site.xml/{name}"), value);
     }
@@ -211,68 +204,99 @@ fn nomad_runs_the_jobs() {
     let template = json!("{{secret \"secret/data/hdfs/nomad\" \"value\"}}");
     let key = "/v1/kv/conf/hdfs/@namenode/core-site.xml/test.of.vault?flags=2";
     consul.must("PUT", key, Some(&template));
-    let offset = Offset::take();
-    let pair = |name: &str, value: String| (name.to_owned(), value);
-    let variables = [
-        pair("bind", "127.0.0.1".to_owned()),
-        pair("port_offset", offset.value().to_string()),
-        pair("data_path", folder.path().join("data").display().to_string()),
-        pair("howdah", binary::howdah().display().to_string()),
-        pair("consul_address", consul.address()),
-        pair("vault_address", format!("http://{}", vault.address())),
-    ];
-    for (job, _) in RUN {
-        nomad.run(job, &variables);
+}
+
+/// What the jobs made.
+struct Site<'a> {
+    nomad: &'a Nomad,
+    consul: &'a Consul,
+    folder: &'a Path,
+    offset: Offset,
+}
+
+impl Site<'_> {
+    fn run(&self, vault: &Vault) {
+        let pair = |name: &str, value: String| (name.to_owned(), value);
+        let variables = [
+            pair("bind", "127.0.0.1".to_owned()),
+            pair("port_offset", self.offset.value().to_string()),
+            pair("data_path", self.folder.join("data").display().to_string()),
+            pair("howdah", binary::howdah().display().to_string()),
+            pair("consul_address", self.consul.address()),
+            pair("vault_address", format!("http://{}", vault.address())),
+        ];
+        RUN.iter().for_each(|(job, _)| self.nomad.run(job, &variables));
     }
-    let status = |port: u16| {
-        let address = format!("127.0.0.1:{}", offset.port(port));
+
+    fn status(&self, port: u16) -> Value {
+        let address = format!("127.0.0.1:{}", self.offset.port(port));
         call(&address, "GET", "/v1/status", &[], None).map_or(Value::Null, |(_, value)| value)
-    };
-    for (job, port) in RUN {
+    }
+
+    fn until_well(&self, job: &str, port: u16) {
         let well = || {
-            let unit = &status(port)["units"][0];
+            let unit = &self.status(port)["units"][0];
             let ready = unit["ready"] == true || unit["program"] == false;
             (ready && unit["generation"].is_u64()).then_some(())
         };
-        let told = std::panic::catch_unwind(|| wait::until(job, PATIENCE, well));
-        if told.is_err() {
-            let allocations = nomad.get(&format!("/v1/job/{job}/allocations"));
+        if std::panic::catch_unwind(|| wait::until(job, PATIENCE, well)).is_err() {
+            let allocations = self.nomad.get(&format!("/v1/job/{job}/allocations"));
             let id = allocations[0]["ID"].as_str().unwrap_or_default();
             let log = format!("/v1/client/fs/logs/{id}?task={job}&type=stderr&plain=true");
-            let log = tests::stack::call_text(&nomad.address, "GET", &log, &[], None);
-            let states = &allocations[0]["TaskStates"];
-            panic!("{job}: {:#}\n{states:#}\n{log:?}\n{}", status(port), tail(&nomad.log));
+            let log = tests::stack::call_text(&self.nomad.address, "GET", &log, &[], None);
+            let (states, nomad) = (&allocations[0]["TaskStates"], tail(&self.nomad.log));
+            panic!("{job}: {:#}\n{states:#}\n{log:?}\n{nomad}", self.status(port));
         }
     }
-    // The namenode's identity opened Vault.
-    assert_eq!(status(9181)["vault"]["logged_in"], true, "{:#}", status(9181));
-    let core = folder.path().join("data/default/agent/namenode/units/namenode/conf/core-site.xml");
-    assert!(fs::read_to_string(core).expect("core-site.xml").contains("<value>from-vault</value>"));
-    // By its name, from the configuration that the job `agent` keeps for clients.
-    let conf = folder.path().join("data/default/agent/host/units/client/conf");
-    let core = fs::read_to_string(conf.join("core-site.xml")).expect("core-site.xml");
-    assert!(core.contains("hdfs://namenode.service.consul:"), "{core}");
-    let dfs = |words: &[&str]| -> Output {
-        let mut command = resolving(folder.path(), &binary::howdah());
-        command.arg("dfs").args(words).env("HADOOP_CONF_DIR", &conf);
+
+    /// The configuration that an agent keeps for a unit.
+    fn conf(&self, agent: &str, unit: &str) -> PathBuf {
+        self.folder.join("data/default/agent").join(agent).join("units").join(unit).join("conf")
+    }
+
+    fn dfs(&self, words: &[&str]) -> Output {
+        let mut command = resolving(self.folder, &binary::howdah());
+        command.arg("dfs").args(words).env("HADOOP_CONF_DIR", self.conf("host", "client"));
         command.output().expect("howdah runs")
-    };
-    let local = folder.path().join("local.txt");
+    }
+}
+
+#[test]
+fn nomad_runs_the_jobs() {
+    let Some(program) = program("nomad_runs_the_jobs") else { return };
+    let consul = Consul::start().expect("a Consul");
+    let vault = Vault::start(Storage::Memory).expect("a Vault");
+    let folder = tempfile::tempdir().expect("a folder");
+    relay(&consul);
+    seed(&consul, &vault);
+    let mut nomad = Nomad::start(program, folder.path(), &consul);
+    trust(&vault, &nomad);
+    let (folder, offset) = (folder.path(), Offset::take());
+    let site = Site { nomad: &nomad, consul: &consul, folder, offset };
+    site.run(&vault);
+    RUN.iter().for_each(|(job, port)| site.until_well(job, *port));
+    // The namenode's identity opened Vault.
+    let core = |conf: PathBuf| fs::read_to_string(conf.join("core-site.xml")).expect("a file");
+    assert_eq!(site.status(9181)["vault"]["logged_in"], true, "{:#}", site.status(9181));
+    assert!(core(site.conf("namenode", "namenode")).contains("<value>from-vault</value>"));
+    // By its name, from the configuration that the job `agent` keeps for clients.
+    assert!(core(site.conf("host", "client")).contains("hdfs://namenode.service.consul:"));
+    let local = folder.join("local.txt");
     fs::write(&local, "by Nomad").expect("a file");
-    let put = dfs(&["-put", &local.display().to_string(), "/f"]);
+    let put = site.dfs(&["-put", &local.display().to_string(), "/f"]);
     assert!(put.status.success(), "{}", String::from_utf8_lossy(&put.stderr));
-    assert_eq!(dfs(&["-cat", "/f"]).stdout, b"by Nomad");
+    assert_eq!(site.dfs(&["-cat", "/f"]).stdout, b"by Nomad");
     // An edit restarts the datanode, and Nomad has no part in it.
     let before = nomad.get("/v1/job/datanode/allocations");
     consul.put("conf/hdfs/@datanode/hdfs-site.xml/dfs.datanode.socket.write.timeout", "480001");
     wait::until("the datanode is restarted", PATIENCE, || {
-        let unit = status(9182)["units"][0].clone();
+        let unit = site.status(9182)["units"][0].clone();
         (unit["starts"] == 2 && unit["ready"] == true).then_some(())
     });
     let after = nomad.get("/v1/job/datanode/allocations");
     assert_eq!(before[0]["ID"], after[0]["ID"]);
     assert_eq!(after[0]["TaskStates"]["datanode"]["Restarts"], 0, "{after:#}");
-    assert_eq!(dfs(&["-cat", "/f"]).stdout, b"by Nomad");
+    assert_eq!(site.dfs(&["-cat", "/f"]).stdout, b"by Nomad");
     for (job, _) in RUN.iter().rev() {
         let stopped = nomad.stop(job);
         assert!(stopped.status.success(), "{}", String::from_utf8_lossy(&stopped.stderr));

@@ -1,5 +1,5 @@
-//! The jobs, run: what Nomad does with a task of `raw_exec` is done here, so the very files that are
-//! run by `nomad job run` make two clusters side by side on one host and one Consul.
+//! The jobs, run: what Nomad does with a task of `raw_exec` is done here, so the very files that
+//! are run by `nomad job run` make two clusters side by side on one host and one Consul.
 
 use std::collections::BTreeMap;
 use std::fs;

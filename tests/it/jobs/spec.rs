@@ -266,7 +266,7 @@ impl Reader<'_> {
     }
 }
 
-/// Nomad's function: the text of a file, as seen from where `nomad` is run, the repository's folder.
+/// Nomad's function: the text of a file, as seen from where `nomad` is run: the repository.
 fn file(arguments: FuncArgs) -> Result<Value, String> {
     let path = arguments.into_values().remove(0);
     let path = path.as_str().unwrap_or_default();

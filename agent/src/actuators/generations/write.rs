@@ -1,15 +1,15 @@
-//! Files as they are written: owner and mode before the first byte.
+//! Files as they are written: owner and mode before the first byte, and small ones replaced whole.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::unistd::{Gid, Group, Uid, User};
 
 use super::{GenerationError, failed};
-use crate::engine::File;
+use crate::engine::{Content, File};
 
 /// Users and groups by name, each looked up once.
 #[derive(Default)]
@@ -59,4 +59,36 @@ pub(super) fn write_file(
         .set_permissions(fs::Permissions::from_mode(file.mode))
         .map_err(failed("set the mode of", path))?;
     Ok(handle)
+}
+
+/// Replaces a small file as a whole, durably.
+pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), GenerationError> {
+    let staged = beside(path);
+    stage_beside(&staged, bytes, mode)?.sync_all().map_err(failed("sync", &staged))?;
+    fs::rename(&staged, path).map_err(failed("replace", path))?;
+    sync_folder(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Replaces a small file as a whole; it and its folder are still to be synced.
+pub(super) fn rename_into(path: &Path, bytes: &[u8], mode: u32) -> Result<(), GenerationError> {
+    let staged = beside(path);
+    stage_beside(&staged, bytes, mode)?;
+    fs::rename(&staged, path).map_err(failed("replace", path))
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut staged = path.to_owned().into_os_string();
+    staged.push(".tmp");
+    staged.into()
+}
+
+fn stage_beside(staged: &Path, bytes: &[u8], mode: u32) -> Result<fs::File, GenerationError> {
+    let _ = fs::remove_file(staged);
+    let file = File { content: Content::new(bytes), mode, ..File::default() };
+    write_file(staged, &file, None, None)
+}
+
+pub(super) fn sync_folder(path: &Path) -> Result<(), GenerationError> {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    fs::File::open(path).and_then(|folder| folder.sync_all()).map_err(failed("sync", path))
 }
