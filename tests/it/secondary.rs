@@ -449,13 +449,20 @@ fn killed_at_any_moment() {
     let site = Site::new();
     let namenode = site.formatted();
     site.mkdirs((0..2000).map(|index| format!("/{}/{index}", index % 50)));
+    // How long one takes here, at its quickest.
+    let takes = (0..3).map(|_| {
+        let begun = std::time::Instant::now();
+        checkpoint(&site.conf());
+        begun.elapsed()
+    });
+    let takes = takes.min().unwrap_or_default();
     let mut killed = 0;
-    for round in 0..40 {
+    for round in 1..=40 {
         let mut command = Command::new(binary::howdah());
         command.args(["secondarynamenode", "-checkpoint", "force", "--conf"]).arg(site.conf());
         command.stderr(Stdio::null());
         let mut process = Guard::new(command.spawn().expect("howdah starts"));
-        if process.wait(Duration::from_millis(10 + 5 * round)).is_none() {
+        if process.wait(takes * round / 40).is_none() {
             process.kill();
             killed += 1;
         }

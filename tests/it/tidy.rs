@@ -176,7 +176,7 @@ fn renames_go_through_the_audited_function() {
         // components whole.
         let audited = [
             "daemons/hdfs-edge/src/disk",
-            "agent/src/actuators/generations.rs",
+            "agent/src/actuators/generations",
             "agent/src/actuators/durable.rs",
             "agent/src/actuators/fetch/place.rs",
         ];

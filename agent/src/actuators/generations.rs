@@ -11,8 +11,8 @@
 //!
 //! 1. `N.staging/` is made, and every file written with owner and mode.
 //! 2. `N.json` is written beside and renamed into place, `N.staging` renamed to `N`.
-//! 3. The files, `N` and `generations/` are synced. With a journal the first sync waits for the disk
-//!    and takes the names along.
+//! 3. The files, `N` and `generations/` are synced. With a journal the first sync waits for the
+//!    disk and takes the names along.
 //! 4. `conf` is replaced by one rename. Now the unit's program is told.
 //! 5. `N.json` and the folder of `conf` are synced, and what is kept no longer is removed.
 //!
