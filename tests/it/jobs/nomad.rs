@@ -304,6 +304,11 @@ fn nomad_runs_the_jobs() {
     wait::until("every service is deregistered", PATIENCE, || {
         (consul.must("GET", "/v1/agent/services", None) == json!({})).then_some(())
     });
+    wait::until("every task has ended", PATIENCE, || {
+        let allocations = nomad.get("/v1/allocations");
+        let ended = |each: &Value| each["ClientStatus"] == "complete";
+        allocations.as_array()?.iter().all(ended).then_some(())
+    });
     nomad.process.signal(Signal::SIGINT);
     nomad.process.wait(PATIENCE);
 }
