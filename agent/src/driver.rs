@@ -206,8 +206,8 @@ pub struct Driver<W> {
     refused: Vec<Option<String>>,
     /// Staged files and how far their check is.
     checks: Vec<Option<Checked>>,
-    /// Whether the last complaint about the unit's files still stands.
-    complained: Vec<bool>,
+    /// The last complaint about the unit's files and what was wanted then, while it stands.
+    complained: Vec<Option<(Token, String)>>,
     /// What was told last of files that somebody else changed.
     drifts: Vec<Option<String>>,
     agreements: Vec<Agreement>,
@@ -244,7 +244,7 @@ impl<W: Wants> Driver<W> {
             refused: vec![None; units.len()],
             checks: units.iter().map(|_| None).collect(),
             drifts: vec![None; units.len()],
-            complained: vec![false; units.len()],
+            complained: vec![None; units.len()],
             agreements: units.iter().map(|_| Agreement::default()).collect(),
             units,
             complaint: None,
@@ -312,7 +312,7 @@ impl<W: Wants> Driver<W> {
                 if let Some(outcome) = self.reread() {
                     return outcome;
                 }
-                if self.complained.contains(&true) {
+                if self.complained.iter().any(Option::is_some) {
                     rescan = now + RETRY_MS;
                 }
             }

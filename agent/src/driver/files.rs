@@ -11,7 +11,7 @@ use hdfs_edge::keys::Change;
 use super::{Driver, Message, Told, Wanted, Wants};
 use crate::actuators::generations::{Files, GenerationError, Meta, Staged, digest_of_all};
 use crate::actuators::process;
-use crate::core::{Event, Outcome, UnitId};
+use crate::core::{Event, Outcome, Token, UnitId};
 use crate::engine::change::Marks;
 use crate::engine::diff;
 
@@ -114,9 +114,11 @@ impl<W: Wants> Driver<W> {
                 Ok(true) => self.settle(id),
                 Ok(false) => continue,
                 Err(error) => {
-                    let unit = &self.units[id].name;
-                    tracing::error!(unit, "{error}");
-                    self.complain(id, error);
+                    // A full disk is met at every try, and told once.
+                    let told = Some((wanted.token, error.clone()));
+                    if self.complained[id] != told {
+                        self.complain(id, wanted.token, error);
+                    }
                     continue;
                 }
             }
@@ -134,15 +136,17 @@ impl<W: Wants> Driver<W> {
         None
     }
 
-    fn complain(&mut self, id: UnitId, reason: String) {
-        self.complained[id] = true;
+    /// Says why files are not in force.
+    fn complain(&mut self, id: UnitId, wanted: Token, reason: String) {
+        tracing::error!(unit = self.units[id].name, "{reason}");
+        self.complained[id] = Some((wanted, reason.clone()));
         self.wants.told(id, Told::Refused(reason));
     }
 
     /// What is wanted is in force: nothing is held against anything any more.
     fn settle(&mut self, id: UnitId) {
         let refused = self.forgive(id);
-        if std::mem::take(&mut self.complained[id]) || refused {
+        if self.complained[id].take().is_some() || refused {
             self.wants.told(id, Told::Settled);
         }
     }
@@ -228,10 +232,9 @@ impl<W: Wants> Driver<W> {
                 let secret = check.files.values().any(|file| file.secret);
                 let masked = "its command refuses the files (its reason is masked)";
                 let reason = if secret { masked.to_owned() } else { reason };
-                tracing::error!(unit = self.units[id].name, "{reason}");
                 self.units[id].generations.clean();
                 self.refused[id] = Some(digest_of_all(&check.files));
-                self.complain(id, reason);
+                self.complain(id, self.wanted[id].token, reason);
             }
         }
         true
